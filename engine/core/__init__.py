@@ -1,0 +1,1 @@
+"""The pure core: what a journey means, with no clock, no randomness and no I/O."""
