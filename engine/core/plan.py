@@ -203,18 +203,7 @@ class Stop:
     kind: Literal["stop"] = "stop"
 
 
-Step = (
-    WaitLength
-    | WaitTime
-    | WaitInstant
-    | WaitWindow
-    | WaitEvent
-    | Message
-    | Branch
-    | Split
-    | Effect
-    | Stop
-)
+Step = WaitLength | WaitTime | WaitInstant | WaitWindow | WaitEvent | Message | Branch | Split | Effect | Stop
 
 
 @dataclass(frozen=True, slots=True)

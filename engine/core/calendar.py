@@ -1,0 +1,122 @@
+"""Local time: the next such moment, windows, dates as instants.
+
+All instants in and out are aware; results are in UTC. A local time that does not exist (the clock goes
+forward) moves to the first that does; one that comes twice is the first. Vectors over summer time are in
+`tests/vectors/calendar.json`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+DAY = timedelta(days=1)
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of that IANA name; UTC for a name that no longer exists, because a wait must end."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def parse_time(text: str) -> time:
+    """`HH:MM` or `HH:MM:SS`; `24:00` is the end of the day and reads as midnight."""
+    hours, minutes, *rest = (int(part) for part in text.split(":"))
+    return time(hours % 24, minutes, rest[0] if rest else 0)
+
+
+def at_local(day: date, clock: time, zone: ZoneInfo) -> datetime:
+    """That local time as an instant in UTC."""
+    local = datetime.combine(day, clock, tzinfo=zone)  # fold=0: of two, the first
+    instant = local.astimezone(UTC)
+    back = instant.astimezone(zone).replace(tzinfo=None)
+    if back == local.replace(tzinfo=None):
+        return instant
+    return _end_of_gap(local, zone)
+
+
+def _end_of_gap(local: datetime, zone: ZoneInfo) -> datetime:
+    # Inside a gap the offset before it (fold=0) is smaller than the one after it (fold=1): the first
+    # local time that exists is the instant of the change, found by bisection between the two readings.
+    low = local.replace(fold=1).astimezone(UTC)
+    high = local.replace(fold=0).astimezone(UTC)
+    before = low.astimezone(zone).utcoffset()
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) / 2
+        middle = middle.replace(microsecond=0)
+        if middle == low:
+            break
+        if middle.astimezone(zone).utcoffset() == before:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _allowed(day: date, days: tuple[int, ...]) -> bool:
+    return not days or day.isoweekday() in days
+
+
+def next_time(now: datetime, clock: str, days: tuple[int, ...], zone_name: str) -> datetime:
+    """The next such local moment, strictly later than `now`."""
+    zone = zone_of(zone_name)
+    wanted = parse_time(clock)
+    day = now.astimezone(zone).date() - DAY
+    for _ in range(16):
+        if _allowed(day, days):
+            instant = at_local(day, wanted, zone)
+            if instant > now:
+                return instant
+        day += DAY
+    raise AssertionError("every week has each weekday")
+
+
+def next_opening(now: datetime, opens: str, closes: str, days: tuple[int, ...], zone_name: str) -> datetime:
+    """`now` if it lies in the window (opening included, closing not), else the next opening.
+
+    A window that crosses midnight belongs to the day it opens on. Equal ends are the whole day.
+    """
+    zone = zone_of(zone_name)
+    start, end = parse_time(opens), parse_time(closes)
+    day = now.astimezone(zone).date() - DAY
+    for _ in range(17):
+        if _allowed(day, days):
+            opening = at_local(day, start, zone)
+            closing = at_local(day if end > start else day + DAY, end, zone)
+            if opening <= now < closing:
+                return now
+            if opening > now:
+                return opening
+        day += DAY
+    raise AssertionError("every week has each weekday")
+
+
+def instant_of(value: object, zone_name: str, installation_zone: str = "UTC") -> datetime | None:
+    """An instant from ISO text: a date is midnight in the zone, a date-time without offset is local there.
+
+    Anything that is neither gives None, as null does.
+    """
+    if isinstance(value, datetime):
+        return (
+            value.astimezone(UTC)
+            if value.tzinfo
+            else at_local(value.date(), value.time(), zone_of(zone_name))
+        )
+    if isinstance(value, date):
+        return at_local(value, time(0), zone_of(zone_name))
+    if not isinstance(value, str):
+        return None
+    try:
+        if len(value) == 10:
+            return at_local(date.fromisoformat(value), time(0), zone_of(zone_name))
+        parsed = datetime.fromisoformat(value)
+    except (ValueError, OverflowError):
+        return None
+    try:
+        if parsed.tzinfo is None:
+            return at_local(parsed.date(), parsed.time(), zone_of(installation_zone))
+        return parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,42 @@
+"""Names that the same input always gives: profile keys, event ids, enrolment ids.
+
+None of them can be read back into a personal value: keys are SHA-256, ids are UUIDv5 over keys and ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+from uuid import UUID, uuid5
+
+_NAMESPACE = UUID("6f3c1f0e-5d0b-5c67-9d52-6b6169726f73")
+
+
+def profile_key(kind: str, value: str) -> str:
+    """The immutable key of a profile first seen with this identity: 64 hex digits."""
+    return hashlib.sha256(f"{kind}:{value}".encode()).hexdigest()
+
+
+def event_id(source: str, message_id: str) -> str:
+    """The id of an event; the same message of the same source always has the same."""
+    return str(uuid5(_NAMESPACE, f"event\x00{source}\x00{message_id}"))
+
+
+def one_per_text(value: Any) -> str:
+    """The `one_per` value as text; null is a value of its own, and numbers do not meet text."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def enrolment_id(journey: str, key: str, one_per: str, trigger_event_id: str) -> str:
+    """The id of the enrolment that this trigger event makes for this profile and `one_per` text."""
+    return str(uuid5(_NAMESPACE, f"enrolment\x00{journey}\x00{key}\x00{one_per}\x00{trigger_event_id}"))
+
+
+def workflow_id(journey: str, enrolment: str) -> str:
+    return f"{journey}/{enrolment}"
+
+
+def delivery_key(enrolment: str, step: str) -> str:
+    """The idempotency key of one message or effect: the same over retries, resets and restarts."""
+    return str(uuid5(_NAMESPACE, f"delivery\x00{enrolment}\x00{step}"))
