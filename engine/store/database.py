@@ -1,0 +1,175 @@
+"""Opening the database, and bringing it up to date.
+
+The database is PostgreSQL 16 or newer: the one given, else `DATABASE_URL`, else the embedded one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import orjson
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+OLDEST = 16
+"""Oldest major version of PostgreSQL that Kairos runs on."""
+
+_REPEATABLE = {"40001", "40P01"}  # serialization failure, deadlock
+_MIGRATION_LOCK = 0x4B41_4952  # "KAIR"; one process migrates at a time
+
+T = TypeVar("T")
+
+
+class DatabaseError(Exception):
+    """The database cannot be used. The message says what was expected and what to do."""
+
+
+def async_url(url: str) -> str:
+    """`url` for asyncpg: `postgres://` and `postgresql://` are taken, as hosting services write them."""
+    for prefix in ("postgresql+asyncpg://", "postgresql://", "postgres://"):
+        if url.startswith(prefix):
+            return "postgresql+asyncpg://" + url[len(prefix) :]
+    raise DatabaseError(
+        "DATABASE_URL: expected an address that begins with postgresql://, "
+        "for example postgresql://kairos:secret@db.example.com/kairos"
+    )
+
+
+def connect(url: str, *, pool_size: int = 10) -> AsyncEngine:
+    """An engine for `url`, without touching the server."""
+    return create_async_engine(
+        async_url(url),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,  # PostgreSQL restarts under a running worker
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
+        # Batches are arrays in one parameter, so statements repeat: let asyncpg keep them prepared.
+        connect_args={"server_settings": {"jit": "off", "timezone": "UTC"}},
+    )
+
+
+async def open_database(url: str | None = None, *, pool_size: int = 10) -> AsyncEngine:
+    """The database given, else that of `DATABASE_URL`, else the embedded one, started if needed.
+
+    Raises:
+        DatabaseError: it cannot be reached, or is older than PostgreSQL 16.
+    """
+    chosen = url or os.environ.get("DATABASE_URL")
+    if not chosen:
+        from engine.store import embedded  # starts nothing until asked
+
+        chosen = await asyncio.to_thread(embedded.url)
+    engine = connect(chosen, pool_size=pool_size)
+    try:
+        async with engine.connect() as connection:
+            await check_version(connection)
+    except (OSError, DBAPIError) as error:
+        await engine.dispose()
+        where = engine.url.render_as_string(hide_password=True)
+        raise DatabaseError(
+            f"PostgreSQL at {where} cannot be reached: {_cause(error)}. "
+            "Check that it runs and that DATABASE_URL is right, or unset DATABASE_URL to use the embedded one."
+        ) from error
+    except DatabaseError:
+        await engine.dispose()
+        raise
+    return engine
+
+
+def _cause(error: BaseException) -> str:
+    original = getattr(error, "orig", None) or error
+    return str(original).splitlines()[0] if str(original) else type(original).__name__
+
+
+async def check_version(connection: AsyncConnection) -> int:
+    """The server's major version.
+
+    Raises:
+        DatabaseError: it is older than PostgreSQL 16.
+    """
+    number = int((await connection.execute(sa.text("SHOW server_version_num"))).scalar_one())
+    major = number // 10_000
+    require_version(major)
+    return major
+
+
+def require_version(major: int) -> None:
+    """Raises `DatabaseError` for a version that is too old."""
+    if major < OLDEST:
+        raise DatabaseError(
+            f"this is PostgreSQL {major}; Kairos needs {OLDEST} or newer. "
+            "Upgrade the server, or unset DATABASE_URL to use the embedded one."
+        )
+
+
+# --- migrations -----------------------------------------------------------------------------------------
+
+
+def migrations() -> Config:
+    """Alembic's configuration: the environment lives inside the package, there is no `alembic.ini`."""
+    config = Config()
+    config.set_main_option("script_location", "engine.store:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def head_revision() -> str:
+    """The newest revision that this version of Kairos knows."""
+    head = ScriptDirectory.from_config(migrations()).get_current_head()
+    assert head is not None
+    return head
+
+
+async def upgrade(engine: AsyncEngine, revision: str = "head") -> None:
+    """Brings the database to `revision`. Safe to run from several processes at once."""
+
+    def run(connection: Connection) -> None:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+        config = migrations()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    async with engine.begin() as connection:
+        await connection.run_sync(run)
+
+
+async def current_revision(engine: AsyncEngine) -> str | None:
+    """The revision of the database; None if it was never migrated."""
+
+    def read(connection: Connection) -> str | None:
+        return MigrationContext.configure(connection).get_current_revision()
+
+    async with engine.connect() as connection:
+        return await connection.run_sync(read)
+
+
+# --- transactions ---------------------------------------------------------------------------------------
+
+
+async def in_transaction(
+    engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]], *, tries: int = 5
+) -> T:
+    """Runs `work` in a transaction and commits; repeats it after a deadlock or serialization failure.
+
+    `work` must therefore do nothing outside the database.
+    """
+    for attempt in range(1, tries + 1):
+        try:
+            async with engine.begin() as connection:
+                return await work(connection)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in _REPEATABLE or attempt == tries:
+                raise
+            await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
+    raise AssertionError("unreachable")
