@@ -1,0 +1,31 @@
+"""Expressions: text to a small typed tree, checked against what is in reach, compiled to closures.
+
+Total and two-valued: missing is null, nothing raises at evaluation. `parse` is the only way in and raises
+`ExpressionError` alone. The tree is the meeting point of both back ends. No clock, no I/O: `Facts` carries
+`now`.
+"""
+
+from engine.language.expressions.closures import compile_expression, compile_tree, evaluate, holds
+from engine.language.expressions.errors import ExpressionError, Problem
+from engine.language.expressions.facts import Definitions, Facts, Occurrence, event_facts
+from engine.language.expressions.parse import LONGEST, MAX_DEPTH, parse
+from engine.language.expressions.tree import Tree, normal, walk
+
+__all__ = [
+    "LONGEST",
+    "MAX_DEPTH",
+    "Definitions",
+    "ExpressionError",
+    "Facts",
+    "Occurrence",
+    "Problem",
+    "Tree",
+    "compile_expression",
+    "compile_tree",
+    "evaluate",
+    "event_facts",
+    "holds",
+    "normal",
+    "parse",
+    "walk",
+]
