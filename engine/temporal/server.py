@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
+import random
 import shlex
 import signal
 import socket
@@ -98,12 +99,20 @@ class RunningServer:
         await self._launch()
 
     async def _launch(self) -> None:
-        self._spawn()
-        try:
-            await self._wait_until_ready()
-        except BaseException:
-            self.kill()
-            raise
+        for attempts_left in (2, 1, 0):
+            self._spawn()
+            try:
+                await self._wait_until_ready()
+            except TemporalServerError:
+                # Its own inner ports are dealt out by the system, and may be gone when it opens them.
+                if not attempts_left or "address already in use" not in self._tail():
+                    self.kill()
+                    raise
+            except BaseException:
+                self.kill()
+                raise
+            else:
+                return
 
     def _spawn(self) -> None:
         assert self.log is not None
@@ -201,16 +210,17 @@ def _prepared(found: Found, program: Path, data_dir: Path | None, port: int, ui_
 
 def port_near(wanted: int) -> int:
     """`wanted` if nothing listens there, else any free port. 0 wants none in particular."""
-    for port in (wanted, 0):
+    # Below the range from which systems deal out ports by themselves: the server takes several of those
+    # while it starts, and would now and then take the very one that was found free for it.
+    others = random.sample(range(20_000, 32_000), 50)
+    for port in (wanted, *others) if wanted else others:
         with socket.socket() as probe:
             # As servers do: a port whose last connections are still fading counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+            with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise TemporalServerError("no free TCP port on 127.0.0.1")
+                return port
+    raise TemporalServerError("no free TCP port on 127.0.0.1 between 20000 and 32000")
 
 
 def _arguments(port: int, ui_port: int, data_dir: Path | None) -> list[str]:
