@@ -1,0 +1,142 @@
+"""The client's side of the `workflow` driver: connecting, starting and waking enrolments."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from engine.temporal.payloads import EnrolmentInput, Scale
+from engine.temporal.queues import JOURNEYS, SIGNAL, WORKFLOW
+
+JOURNEY_ATTRIBUTE = SearchAttributeKey.for_keyword("KairosJourney")
+VERSION_ATTRIBUTE = SearchAttributeKey.for_keyword("KairosVersion")
+CUSTOMER_ATTRIBUTE = SearchAttributeKey.for_keyword("KairosCustomer")
+
+
+class TemporalUnreachable(Exception):
+    """No Temporal server answers at the address. The message says which and what to do."""
+
+
+async def connect(address: str, *, namespace: str = "default", wait: float = 10.0) -> Client:
+    """A client of the server at `address` (`host:port`), tried for `wait` seconds.
+
+    Raises:
+        TemporalUnreachable: nothing answered in that time.
+    """
+    deadline = asyncio.get_running_loop().time() + wait
+    while True:
+        try:
+            return await Client.connect(address, namespace=namespace)
+        except (RPCError, RuntimeError, OSError) as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise TemporalUnreachable(
+                    f"no Temporal server answers at {address} ({error}). "
+                    "Start one with `kairos dev`, or set TEMPORAL_ADDRESS to the one you run."
+                ) from error
+            await asyncio.sleep(0.3)
+
+
+def customer_token(key: str) -> str:
+    """What `KairosCustomer` holds: the first 16 digits of the profile's key, which tells nothing."""
+    return key[:16]
+
+
+def enrolment_input(payload: Mapping[str, Any]) -> EnrolmentInput:
+    """The input from an outbox row's JSON."""
+    scale = payload.get("scale")
+    return EnrolmentInput(
+        journey=payload["journey"],
+        digest=payload["digest"],
+        enrolment_id=payload["enrolment_id"],
+        key=payload["key"],
+        trigger_event_id=payload["trigger_event_id"],
+        entered_at=payload["entered_at"],
+        holdout=bool(payload.get("holdout", False)),
+        variants=dict(payload.get("variants") or {}),
+        scale=Scale(**scale) if scale else None,
+        inbox=list(payload.get("inbox") or ()),
+    )
+
+
+class TemporalStarter:
+    """Starts and wakes enrolments on a Temporal server. Every call may be repeated."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def start(self, workflow_id: str, given: EnrolmentInput) -> None:
+        """Starts one enrolment; one that runs or has ended already is left as it is.
+
+        Raises:
+            RPCError: the server did not take it; try again.
+        """
+        try:
+            await self._client.start_workflow(
+                WORKFLOW,
+                given,
+                id=workflow_id,
+                task_queue=JOURNEYS,
+                search_attributes=TypedSearchAttributes(
+                    [
+                        SearchAttributePair(JOURNEY_ATTRIBUTE, given.journey),
+                        SearchAttributePair(VERSION_ATTRIBUTE, given.digest[:12]),
+                        SearchAttributePair(CUSTOMER_ATTRIBUTE, customer_token(given.key)),
+                    ]
+                ),
+                static_summary=f"{given.journey} {given.digest[:12]}"
+                + (" (holdout)" if given.holdout else ""),
+            )
+        except WorkflowAlreadyStartedError:
+            return
+
+    async def wake(self, workflow_id: str, items: Sequence[Mapping[str, Any]]) -> bool:
+        """Hands inputs to a running enrolment; False if it has ended.
+
+        Raises:
+            RPCError: the server did not take it; try again.
+        """
+        handle = self._client.get_workflow_handle(workflow_id)
+        try:
+            await handle.signal(SIGNAL, [dict(item) for item in items])
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
+
+    async def status(self, workflow_id: str) -> str | None:
+        """`running`, `completed`, `cancelled`, `terminated`, `failed`; None if there is no such workflow."""
+        handle = self._client.get_workflow_handle(workflow_id)
+        try:
+            description = await handle.describe()
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+        return _STATUS.get(description.status) if description.status is not None else "running"
+
+    async def standing(self, workflow_id: str) -> dict[str, Any] | None:
+        """The enrolment's state and the trace that is not in the database yet; None if it does not answer."""
+        handle = self._client.get_workflow_handle(workflow_id)
+        try:
+            found: dict[str, Any] = await asyncio.wait_for(handle.query("state"), 5)
+        except (RPCError, TimeoutError):
+            return None
+        return found
+
+
+_STATUS: dict[WorkflowExecutionStatus, str] = {
+    WorkflowExecutionStatus.RUNNING: "running",
+    WorkflowExecutionStatus.CONTINUED_AS_NEW: "running",
+    WorkflowExecutionStatus.COMPLETED: "completed",
+    WorkflowExecutionStatus.CANCELED: "cancelled",
+    WorkflowExecutionStatus.TERMINATED: "terminated",
+    WorkflowExecutionStatus.FAILED: "failed",
+    WorkflowExecutionStatus.TIMED_OUT: "failed",
+}
