@@ -1,0 +1,38 @@
+"""Who may be written to now: an ordered list of small rules, one verdict per message with a reason.
+
+Pure: everything a rule looks at is handed in, loaded a batch at a time by the caller. A rule judges one
+message on one channel and says nothing (`None`), closes that channel with a skip reason, or defers the
+message. A rule that does not care about channels answers the same for each. The order of `RULES` is the
+order in which reasons win; a new rule is a new file in `rules/` and one line in that list.
+
+May import `engine.core`.
+"""
+
+from engine.policy.decide import RULES, decide
+from engine.policy.request import (
+    Closed,
+    Defer,
+    Finding,
+    Profile,
+    Request,
+    Rule,
+    Send,
+    Settings,
+    Skip,
+    Verdict,
+)
+
+__all__ = [
+    "RULES",
+    "Closed",
+    "Defer",
+    "Finding",
+    "Profile",
+    "Request",
+    "Rule",
+    "Send",
+    "Settings",
+    "Skip",
+    "Verdict",
+    "decide",
+]

@@ -1,0 +1,1 @@
+"""One rule a file, named for its reason. See `engine.policy`."""

@@ -1,0 +1,16 @@
+"""`no_consent`: the customer has not said yes, or has said no.
+
+`opt_in`: no record means no. `opt_out`: no record means yes. `not_needed`: only a withdrawal counts that
+was given for this very category.
+"""
+
+from __future__ import annotations
+
+from engine.policy.request import Closed, Finding, Profile, Request, Settings
+
+
+def needs_consent(request: Request, channel: str, profile: Profile, settings: Settings) -> Finding:
+    granted = profile.consents.get((channel, request.category))
+    if granted is None:
+        granted = settings.consent.get(request.category, "opt_in") != "opt_in"
+    return None if granted else Closed("no_consent")
