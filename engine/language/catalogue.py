@@ -1,0 +1,152 @@
+"""`journeys/catalog.yaml`: the words that journeys may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from engine.language.loader import Mapping, Node, Scalar, Sequence, plain_data, text_of
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A property of an event or an attribute of the profile. `computed` is an expression."""
+
+    type: str
+    personal: bool = False
+    one_of: tuple[object, ...] = ()
+    computed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    name: str
+    properties: dict[str, Property] = field(default_factory=dict)
+    also_called: tuple[str, ...] = ()
+    about: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of the customer's life; without `where` it is the one to begin with."""
+
+    name: str
+    where: str | None = None
+
+
+def _builtin() -> dict[str, EventType]:
+    text, about = Property("text"), {"step": "text", "template": "text", "channel": "text"}
+    message = {name: Property(kind) for name, kind in about.items()}
+    events = {
+        f"message.{what}": dict(message)
+        for what in ("sent", "delivered", "opened", "clicked", "bounced", "complained", "replied", "failed")
+    }
+    events["message.clicked"]["link"] = text
+    events |= {
+        "task.done": {"step": text},
+        "task.overdue": {"step": text},
+        "stage.changed": {"stage": text, "before": text},
+        "segment.entered": {"segment": text},
+        "segment.left": {"segment": text},
+        "consent.changed": {"channel": text, "granted": Property("boolean")},
+        "journey.exited": {"journey": text, "exit": text},
+    }
+    return {name: EventType(name, properties) for name, properties in events.items()}
+
+
+BUILT_IN_EVENTS: dict[str, EventType] = _builtin()
+"""Events that the engine makes itself."""
+
+EVENT_FIELDS: dict[str, str] = {"name": "text", "id": "text", "occurred_at": "datetime"}
+"""What every event has beside its properties."""
+
+BUILT_IN_ATTRIBUTES: dict[str, Property] = {
+    **{
+        name: Property("text", personal=True)
+        for name in ("external_id", "anonymous_id", "email", "phone", "wechat", "wecom", "alipay", "push")
+    },
+    "time_zone": Property("text"),
+    "locale": Property("text"),
+}
+"""Attributes that every profile can have: identifiers, time zone and locale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    events: dict[str, EventType] = field(default_factory=dict)
+    profile: dict[str, Property] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    segments: dict[str, str | None] = field(default_factory=dict)
+    """Name to expression; None is a static list."""
+    stages: tuple[Stage, ...] = ()
+
+    def event(self, name: str) -> EventType | None:
+        """A declared or built-in event, by its own name."""
+        return self.events.get(name) or BUILT_IN_EVENTS.get(name)
+
+    def canonical(self, name: str) -> str:
+        """The declared name of an event that a client may send under another one."""
+        if name in self.events:
+            return name
+        for event in self.events.values():
+            if name in event.also_called:
+                return event.name
+        return name
+
+    def attribute(self, name: str) -> Property | None:
+        return self.profile.get(name) or BUILT_IN_ATTRIBUTES.get(name)
+
+    def event_names(self) -> tuple[str, ...]:
+        return (*self.events, *BUILT_IN_EVENTS)
+
+    def attribute_names(self) -> tuple[str, ...]:
+        return (*self.profile, *BUILT_IN_ATTRIBUTES)
+
+
+def read_catalogue(root: Node | None) -> Catalogue:
+    """The catalogue of a node; parts of the wrong shape (reported by `conform`) are left out."""
+    if not isinstance(root, Mapping):
+        return Catalogue()
+    events = {name: _event(name, node) for name, node in _entries(root.get("events"))}
+    profile = {name: _property(node) for name, node in _entries(root.get("profile"))}
+    segments = {name: text_of(node) for name, node in _entries(root.get("segments"))}
+    stages = tuple(
+        Stage(name, text_of(node.get("where")))
+        for node in _items(root.get("stages"))
+        if isinstance(node, Mapping) and (name := text_of(node.get("name"))) is not None
+    )
+    return Catalogue(events, profile, tuple(_texts(root.get("tags"))), segments, stages)
+
+
+def _entries(node: Node | None) -> Iterable[tuple[str, Node]]:
+    return node.values.items() if isinstance(node, Mapping) else ()
+
+
+def _items(node: Node | None) -> tuple[Node, ...]:
+    return node.items if isinstance(node, Sequence) else ()
+
+
+def _texts(node: Node | None) -> Iterator[str]:
+    for item in _items(node):
+        text = text_of(item)
+        if text is not None:
+            yield text
+
+
+def _event(name: str, node: Node) -> EventType:
+    if not isinstance(node, Mapping):
+        return EventType(name)
+    properties = {key: _property(value) for key, value in _entries(node.get("properties"))}
+    return EventType(name, properties, tuple(_texts(node.get("also_called"))), text_of(node.get("about")))
+
+
+def _property(node: Node) -> Property:
+    if not isinstance(node, Mapping):
+        return Property(text_of(node) or "text")
+    personal = node.get("personal")
+    return Property(
+        text_of(node.get("type")) or "text",
+        isinstance(personal, Scalar) and personal.value is True,
+        tuple(plain_data(item) for item in _items(node.get("one_of"))),
+        text_of(node.get("computed")),
+    )

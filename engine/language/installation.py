@@ -1,0 +1,157 @@
+"""`kairos.yaml`: the installation, with its defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from engine.language.loader import Mapping, Node, plain_data, text_of
+from engine.language.scalars import DAYS, is_zone, read_length, read_rate
+
+ConsentRule = Literal["opt_in", "opt_out", "not_needed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """How a channel is reached. `${NAME}` in `settings` stays as it is: who builds the adapter resolves it."""
+
+    adapter: str = "outbox"
+    on_unknown: Literal["assume_sent", "retry"] = "assume_sent"
+    rate: float | None = None
+    """At most so many a second."""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """No more than `most` in `within_seconds`; None for category or channel means all."""
+
+    most: int
+    within_seconds: float
+    per: str = "person"
+    category: str | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    opens: str
+    closes: str
+    then: Literal["defer", "skip"] = "defer"
+    days: tuple[int, ...] = ()
+    zone: str = "profile"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    caps: tuple[Cap, ...] = ()
+    quiet_hours: QuietHours | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    merge_by: tuple[str, ...] = ()
+    attach: tuple[str, ...] = ()
+    phone_region: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    brand: dict[str, Any] = field(default_factory=dict)
+    time_zone: str = "UTC"
+    locale: str = "en"
+    channels: dict[str, ChannelSettings] = field(default_factory=dict)
+    consent: dict[str, ConsentRule] = field(
+        default_factory=lambda: {"marketing": "opt_in", "transactional": "not_needed"}
+    )
+    policies: dict[str, Policy] = field(default_factory=lambda: {"default": Policy()})
+    identities: Identities = Identities()
+    link_base_url: str | None = None
+
+    def channel(self, name: str) -> ChannelSettings:
+        """The channel's settings; without an entry it uses the `outbox` adapter."""
+        return self.channels.get(name) or ChannelSettings()
+
+
+def read_installation(root: Node | None) -> Installation:
+    """The installation of a node; parts of the wrong shape (reported by `conform`) fall to their defaults."""
+    data = plain_data(root) if isinstance(root, Mapping) else {}
+    zone = data.get("time_zone")
+    policies = {"default": Policy()}
+    policies |= {name: _policy(entry) for name, entry in _table(data.get("policies")).items()}
+    links = _table(data.get("links"))
+    identities = _table(data.get("identities"))
+    consent: dict[str, ConsentRule] = {"marketing": "opt_in", "transactional": "not_needed"}
+    for category, rule in _table(data.get("consent")).items():
+        if rule in ("opt_in", "opt_out", "not_needed"):
+            consent[category] = rule
+    return Installation(
+        brand=_table(data.get("brand")),
+        time_zone=zone if isinstance(zone, str) and is_zone(zone) else "UTC",
+        locale=_text(data.get("locale"), "en"),
+        channels={name: _channel(entry) for name, entry in _table(data.get("channels")).items()},
+        consent=consent,
+        policies=policies,
+        identities=Identities(
+            tuple(_list(identities.get("merge_by"))),
+            tuple(_list(identities.get("attach"))),
+            identities.get("phone_region"),
+        ),
+        link_base_url=links.get("base_url"),
+    )
+
+
+def zone_name(root: Node | None) -> str:
+    """The installation's zone, for instants written without an offset."""
+    name = text_of(root.get("time_zone")) if isinstance(root, Mapping) else None
+    return name if name is not None and is_zone(name) else "UTC"
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any, default: str) -> str:
+    return value if isinstance(value, str) else default
+
+
+def _channel(value: Any) -> ChannelSettings:
+    entry = _table(value)
+    return ChannelSettings(
+        adapter=_text(entry.get("adapter"), "outbox"),
+        on_unknown="retry" if entry.get("on_unknown") == "retry" else "assume_sent",
+        rate=read_rate(_text(entry.get("rate"), "")),
+        settings=_table(entry.get("settings")),
+    )
+
+
+def _policy(value: Any) -> Policy:
+    entry = _table(value)
+    caps = []
+    for cap in map(_table, _list(entry.get("caps"))):
+        within = read_length(_text(cap.get("within"), ""))
+        if within is not None and isinstance(cap.get("most"), int):
+            caps.append(
+                Cap(
+                    cap["most"],
+                    within.total_seconds(),
+                    _text(cap.get("per"), "person"),
+                    cap.get("category"),
+                    cap.get("channel"),
+                )
+            )
+    quiet = _table(entry.get("quiet_hours"))
+    hours = None
+    if isinstance(quiet.get("from"), str) and isinstance(quiet.get("to"), str):
+        hours = QuietHours(
+            quiet["from"],
+            quiet["to"],
+            "skip" if quiet.get("then") == "skip" else "defer",
+            tuple(DAYS[day] for day in _list(quiet.get("days")) if day in DAYS),
+            _text(quiet.get("zone"), "profile"),
+        )
+    return Policy(tuple(caps), hours)

@@ -1,0 +1,531 @@
+"""The language, defined once.
+
+The checker, `kairos schema` and the tables in `docs/reference/` are read from these shapes. What is not
+implemented is not here, except by name in `later`, so that it can be said.
+"""
+
+from __future__ import annotations
+
+from engine.language.shapes import (
+    DEFINITIONS,
+    Anything,
+    Boolean,
+    Choice,
+    Either,
+    Field,
+    Listing,
+    Null,
+    Number,
+    Object,
+    Ref,
+    Shape,
+    Table,
+    Text,
+)
+
+TYPES = ("text", "number", "boolean", "date", "datetime", "list", "object")
+CATEGORIES = ("marketing", "transactional")
+IDENTIFIERS = ("external_id", "email", "phone", "wechat", "wecom", "alipay", "push")
+CHANNELS = ("email", "sms", "push", "wechat", "wecom", "alipay", "miniprogram", "webhook")
+"""Channels that can be used without an entry in `kairos.yaml`."""
+
+_EXPRESSION = Text("expression")
+_VALUE = Either((_EXPRESSION, Number(), Boolean(), Null()), "an expression, a number, `true` or `false`")
+_STEPS = Ref("steps")
+_ARM = Either((_STEPS, Null()), "a list of steps")
+_LENGTH = Text("length")
+_DAYS = Listing(Text(choices=("mon", "tue", "wed", "thu", "fri", "sat", "sun")), least=1)
+
+_F_WHERE = Field(_EXPRESSION, "a condition on the event")
+_F_ZONE = Field(
+    Text("step_zone"), "whose clock: `profile`, `installation` or a zone's name", default="profile"
+)
+_F_DAYS = Field(_DAYS, "on these days of the week only")
+_F_ON_FAILURE = Field(
+    Text(choices=("continue", "stop")), "what a failure does to the journey", default="continue"
+)
+_F_SAVE_AS = Field(Text("word"), "keeps the JSON answer as `answers.NAME`")
+_F_ANY = Field(Boolean(), "see `message.*` events about messages of other enrolments too", default="false")
+_F_ARM = Field(_ARM, "steps of this arm; may be empty", needed=True)
+_F_UP_TO = Field(Text("positive_length"), "the time limit, counted from the wait's beginning")
+_F_OTHERWISE = Field(_ARM, "steps when the time limit passes")
+
+WAIT = Choice(
+    "waits for a length of time, a moment, a window or an event",
+    "form",
+    {
+        "for": Object("a length of time", {"for": Field(_LENGTH, "how long", needed=True)}),
+        "until": Object(
+            "the next such time of day, or a date or instant",
+            {
+                "until": Field(
+                    Text("moment"), "a time such as `10:00`, a date, an instant or an expression", needed=True
+                ),
+                "days": _F_DAYS,
+                "offset": Field(
+                    Text("offset"), "so much later, or with `-` earlier, than the date or instant"
+                ),
+                "zone": _F_ZONE,
+            },
+        ),
+        "between": Object(
+            "goes on at once inside the window, else at its next opening",
+            {
+                "between": Field(
+                    Listing(Text("time"), least=2, most=2),
+                    "opening and closing; may cross midnight",
+                    needed=True,
+                ),
+                "days": _F_DAYS,
+                "zone": _F_ZONE,
+            },
+        ),
+        "for_event": Object(
+            "an event, or the time limit",
+            {
+                "for_event": Field(Text("event"), "the event waited for", needed=True),
+                "where": _F_WHERE,
+                "up_to": _F_UP_TO,
+                "then": Field(_ARM, "steps when the event came"),
+                "otherwise": _F_OTHERWISE,
+                "any": _F_ANY,
+            },
+        ),
+        "first_of": Object(
+            "several events; the first to come wins",
+            {
+                "first_of": Field(
+                    Listing(
+                        Object(
+                            "one of the events",
+                            {
+                                "event": Field(Text("event"), "the event waited for", needed=True),
+                                "where": _F_WHERE,
+                                "steps": Field(_ARM, "steps when this event came"),
+                            },
+                        ),
+                        least=1,
+                    ),
+                    "the events, in order of preference",
+                    needed=True,
+                ),
+                "up_to": _F_UP_TO,
+                "otherwise": _F_OTHERWISE,
+                "any": _F_ANY,
+            },
+        ),
+    },
+)
+
+MESSAGE = Object(
+    "renders and sends on the first channel that reaches this customer",
+    {
+        "template": Field(Text("label"), "a folder under `templates/`", needed=True),
+        "channels": Field(Listing(Text("label"), least=1), "channels, in order of preference", needed=True),
+        "category": Field(
+            Text(choices=CATEGORIES), "which consent, caps and hours apply", default="the journey's"
+        ),
+        "send_at": Field(Text(choices=("now",), later=("best_time",)), "when", default="now"),
+        "on_failure": _F_ON_FAILURE,
+    },
+)
+
+BRANCH = Listing(
+    Choice(
+        "the first case that holds is taken",
+        "case",
+        {
+            "where": Object(
+                "a case", {"where": Field(_EXPRESSION, "what must hold", needed=True), "steps": _F_ARM}
+            ),
+            "otherwise": Object(
+                "the last case", {"otherwise": Field(_ARM, "steps when none holds", needed=True)}
+            ),
+        },
+    ),
+    least=1,
+)
+
+SPLIT = Object(
+    "A/B/n test of anything",
+    {
+        "variants": Field(
+            Listing(
+                Object(
+                    "a variant",
+                    {
+                        "name": Field(Text("label"), "the variant's name", needed=True),
+                        "weight": Field(
+                            Number(0, 100), "its share in per cent, at most two decimals", needed=True
+                        ),
+                        "steps": _F_ARM,
+                    },
+                ),
+                least=1,
+            ),
+            "the variants; their weights add up to 100",
+            needed=True,
+        ),
+        "by": Field(Text(choices=("profile", "enrolment")), "what keeps its variant", default="profile"),
+    },
+)
+
+UPDATE = Object(
+    "changes the profile; all of a `set` is computed before any is written",
+    {
+        "set": Field(Table(_VALUE, "word", least=1), "attributes and their new values; null clears"),
+        "add_tags": Field(Listing(Text("label"), least=1), "tags to add"),
+        "remove_tags": Field(Listing(Text("label"), least=1), "tags to remove"),
+        "stage": Field(Text("label"), "the stage to put the customer in"),
+    },
+    one_of=("set", "add_tags", "remove_tags", "stage"),
+)
+
+WEBHOOK = Object(
+    "calls a system, signed; the next step begins when it settles",
+    {
+        "url": Field(Text("url"), "where to", needed=True),
+        "method": Field(Text(choices=("POST", "PUT", "PATCH", "GET", "DELETE")), "how", default="POST"),
+        "body": Field(Table(_VALUE), "JSON body", default="{type, enrolment, step, external_id, trigger}"),
+        "save_as": _F_SAVE_AS,
+        "retry_for": Field(_LENGTH, "how long errors that may pass are retried", default="1h"),
+        "on_failure": _F_ON_FAILURE,
+    },
+)
+
+ENTER = Object(
+    "starts another journey",
+    {
+        "journey": Field(Text("id"), "the journey", needed=True),
+        "with": Field(Table(_VALUE), "becomes its `trigger`'s properties"),
+    },
+)
+
+ACTION = Object(
+    "a step that developers registered in Python",
+    {
+        "name": Field(Text("label"), "the action's name", needed=True),
+        "with": Field(Table(_VALUE), "its inputs"),
+        "save_as": _F_SAVE_AS,
+        "on_failure": _F_ON_FAILURE,
+    },
+)
+
+STOP = Either(
+    (
+        Text("text"),
+        Object("ends the journey", {"reason": Field(Text("text"), "why, for people")}),
+        Null(),
+    ),
+    "`{}`, a reason, or `{reason: …}`",
+)
+
+VERBS: dict[str, tuple[Shape, str]] = {
+    "wait": (WAIT, WAIT.doc),
+    "message": (MESSAGE, MESSAGE.doc),
+    "branch": (BRANCH, "the first case that holds; none goes on"),
+    "split": (SPLIT, SPLIT.doc),
+    "update": (UPDATE, UPDATE.doc),
+    "webhook": (WEBHOOK, WEBHOOK.doc),
+    "enter": (ENTER, ENTER.doc),
+    "action": (ACTION, ACTION.doc),
+    "stop": (STOP, "ends the journey with exit `stopped`"),
+}
+VERBS_LATER = ("task", "reward", "ad_audience")
+
+STEP = Choice(
+    "one step: an `id` and exactly one verb",
+    "verb",
+    {
+        verb: Object(
+            doc,
+            {
+                "id": Field(Text("id"), "the step's name, unique in the file", needed=True),
+                verb: Field(shape, doc, needed=True),
+            },
+        )
+        for verb, (shape, doc) in VERBS.items()
+    },
+    later=VERBS_LATER,
+)
+DEFINITIONS["step"] = STEP
+DEFINITIONS["steps"] = Listing(Ref("step"))
+
+_CONDITION = {
+    "event": Field(Text("event"), "the event", needed=True),
+    "where": _F_WHERE,
+}
+_TYPE_NAME = Text(choices=TYPES)
+
+TRIGGER = Choice(
+    "what lets a customer enter",
+    "trigger",
+    {
+        "event": Object(
+            "an event arrives",
+            {
+                "event": Field(Text("event"), "the event", needed=True),
+                "where": _F_WHERE,
+                "one_per": Field(_EXPRESSION, "one live enrolment per customer and this value"),
+                "reenter": Field(
+                    Either(
+                        (
+                            Text(choices=("never", "after_exit", "restart")),
+                            Object(
+                                "no more than once in so long",
+                                {
+                                    "every": Field(
+                                        Text("positive_length"), "counted from the last entry", needed=True
+                                    )
+                                },
+                            ),
+                        ),
+                        "`never`, `after_exit`, `restart` or `{every: LENGTH}`",
+                    ),
+                    "whether and when a customer may enter again",
+                    default="after_exit",
+                ),
+                "settle": Field(Text("positive_length"), "enter once no such event has come for so long"),
+                "unless": Field(
+                    Object("drops the pending entry", _CONDITION), "and not at all if this came meanwhile"
+                ),
+            },
+        ),
+        "manual": Object(
+            "the API, a person, or another journey's `enter` puts them in",
+            {
+                "manual": Field(
+                    Either((Boolean(only=True), Table(_TYPE_NAME)), "`true`, or properties and their types"),
+                    "`true`, or the properties that `trigger` then has",
+                    needed=True,
+                )
+            },
+        ),
+    },
+    later=("segment", "quiet_for", "date", "audience"),
+)
+
+JOURNEY = Object(
+    "a journey",
+    {
+        "journey": Field(Text("id"), "the journey's name; equals the file name", needed=True),
+        "title": Field(Text(), "for people"),
+        "description": Field(Text(), "for people"),
+        "trigger": Field(TRIGGER, "what lets a customer enter", needed=True),
+        "goal": Field(
+            Object(
+                "ends a live enrolment, and is a conversion if it comes in time",
+                {
+                    **_CONDITION,
+                    "within": Field(
+                        Text("positive_length"),
+                        "how long after entry it is a conversion",
+                        default="`max_age`",
+                    ),
+                },
+            ),
+            "what the journey is for",
+        ),
+        "exit_when": Field(
+            Listing(
+                Object(
+                    "ends the enrolment; without an event it is looked at before each message",
+                    {"event": Field(Text("event"), "the event"), "where": _F_WHERE},
+                    one_of=("event", "where"),
+                )
+            ),
+            "what ends an enrolment early",
+        ),
+        "holdout": Field(Text("percentage"), "share that is walked and measured, sent nothing", default="0%"),
+        "category": Field(
+            Text(choices=CATEGORIES), "which consent, caps and hours apply", default="marketing"
+        ),
+        "policy": Field(Text("label"), "a named policy of `kairos.yaml`", default="default"),
+        "max_age": Field(Text("positive_length"), "older enrolments end as `expired`", default="90d"),
+        "max_lateness": Field(_LENGTH, "a message later than this is skipped", default="24h"),
+        "run_as": Field(Text(choices=("workflow",), later=("pool",)), "which driver", default="workflow"),
+        "steps": Field(_STEPS, "the steps, from top to bottom", needed=True),
+    },
+)
+
+_TYPE = Either(
+    (
+        _TYPE_NAME,
+        Object(
+            "a property",
+            {
+                "type": Field(_TYPE_NAME, "its type", needed=True),
+                "personal": Field(Boolean(), "kept out of histories and logs", default="false"),
+                "one_of": Field(Listing(Anything(), least=1), "the values it can have"),
+                "about": Field(Text(), "for people"),
+            },
+        ),
+    ),
+    "a type, or a mapping with `type`",
+)
+_ATTRIBUTE = Either(
+    (
+        _TYPE_NAME,
+        Object(
+            "an attribute",
+            {
+                "type": Field(_TYPE_NAME, "its type", needed=True),
+                "personal": Field(Boolean(), "kept out of histories and logs", default="false"),
+                "one_of": Field(Listing(Anything(), least=1), "the values it can have"),
+                "computed": Field(_EXPRESSION, "worked out from events and other attributes, never set"),
+                "about": Field(Text(), "for people"),
+            },
+        ),
+    ),
+    "a type, or a mapping with `type`",
+)
+
+CATALOGUE = Object(
+    "the words that journeys may use",
+    {
+        "events": Field(
+            Table(
+                Either(
+                    (
+                        Object(
+                            "an event",
+                            {
+                                "about": Field(Text(), "for people"),
+                                "also_called": Field(Listing(Text("text")), "names that clients send"),
+                                "properties": Field(
+                                    Either((Table(_TYPE), Null()), "a mapping"), "its properties"
+                                ),
+                            },
+                        ),
+                        Null(),
+                    ),
+                    "a mapping with `about`, `also_called`, `properties`",
+                ),
+                "event",
+            ),
+            "events by name",
+        ),
+        "profile": Field(Table(_ATTRIBUTE, "word"), "the profile's attributes"),
+        "tags": Field(Listing(Text("label")), "tags"),
+        "segments": Field(
+            Table(
+                Either(
+                    (
+                        _EXPRESSION,
+                        Object(
+                            "a static list", {"list": Field(Boolean(only=True), "a static list", needed=True)}
+                        ),
+                    ),
+                    "an expression or `{list: true}`",
+                )
+            ),
+            "segments by name",
+        ),
+        "stages": Field(
+            Listing(
+                Object(
+                    "a stage",
+                    {
+                        "name": Field(Text("label"), "the stage's name", needed=True),
+                        "where": Field(_EXPRESSION, "who is in it; the last that holds counts"),
+                    },
+                )
+            ),
+            "stages of the customer's life; the last that holds",
+        ),
+    },
+)
+
+_CONSENT = Text(choices=("opt_in", "opt_out", "not_needed"))
+
+POLICY = Object(
+    "limits on messages",
+    {
+        "caps": Field(
+            Listing(
+                Object(
+                    "a frequency cap",
+                    {
+                        "per": Field(
+                            Text(choices=("person", "journey", "channel")), "counted over", default="person"
+                        ),
+                        "category": Field(Text(choices=CATEGORIES), "which messages count"),
+                        "channel": Field(Text("label"), "which channel counts"),
+                        "most": Field(Number(0, None, whole=True), "how many", needed=True),
+                        "within": Field(Text("positive_length"), "in how long", needed=True),
+                    },
+                )
+            ),
+            "frequency caps",
+        ),
+        "quiet_hours": Field(
+            Object(
+                "when nothing is sent",
+                {
+                    "from": Field(Text("time"), "beginning", needed=True),
+                    "to": Field(Text("time"), "end", needed=True),
+                    "then": Field(Text(choices=("defer", "skip")), "what happens instead", default="defer"),
+                    "days": _F_DAYS,
+                    "zone": _F_ZONE,
+                },
+            ),
+            "quiet hours",
+        ),
+    },
+)
+
+INSTALLATION = Object(
+    "the installation",
+    {
+        "version": Field(Number(1, 1, whole=True), "version of the language", default="1"),
+        "brand": Field(Table(Either((Text(), Number()), "text"), "word"), "what templates see as `brand`"),
+        "time_zone": Field(Text("zone"), "the installation's time zone", default="UTC"),
+        "locale": Field(Text("label"), "the installation's language", default="en"),
+        "channels": Field(
+            Table(
+                Object(
+                    "a channel",
+                    {
+                        "adapter": Field(Text("label"), "which adapter", default="outbox"),
+                        "on_unknown": Field(
+                            Text(choices=("assume_sent", "retry")),
+                            "what to think of a send whose fate is unknown",
+                            default="assume_sent",
+                        ),
+                        "rate": Field(Text("rate"), "no more than so many"),
+                        "settings": Field(
+                            Table(Anything(), "word"), "the adapter's own; secrets as `${NAME}`"
+                        ),
+                    },
+                )
+            ),
+            "channels by name",
+        ),
+        "consent": Field(
+            Object(
+                "what consent messages need",
+                {
+                    "marketing": Field(_CONSENT, "for marketing", default="opt_in"),
+                    "transactional": Field(_CONSENT, "for transactional messages", default="not_needed"),
+                },
+            ),
+            "what consent messages need",
+        ),
+        "policies": Field(Table(POLICY), "policies by name"),
+        "identities": Field(
+            Object(
+                "how identifiers lead to profiles",
+                {
+                    "merge_by": Field(Listing(Text("label")), "identifiers that merge profiles"),
+                    "attach": Field(Listing(Text("label")), "identifiers that are attached only"),
+                    "phone_region": Field(Text("label"), "region of phone numbers without a country code"),
+                },
+            ),
+            "how identifiers lead to profiles",
+        ),
+        "links": Field(
+            Object("links in messages", {"base_url": Field(Text("url"), "where links lead through")}),
+            "links in messages",
+        ),
+    },
+)

@@ -1,0 +1,142 @@
+"""The words of a project, looked up with a diagnostic where one is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from collections.abc import Mapping as Map
+from dataclasses import dataclass, field
+
+from engine.language.actions import ActionSignature
+from engine.language.catalogue import Catalogue
+from engine.language.diagnostics import Reporter, listed, nearest
+from engine.language.installation import Installation
+from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
+from engine.language.schema import CHANNELS
+
+
+@dataclass(frozen=True, slots=True)
+class Enterable:
+    """What other files need to know of a journey."""
+
+    manual: bool
+    properties: dict[str, str] | None
+    """Declared by `manual: {…}`; None takes anything."""
+    steps: dict[str, str] = field(default_factory=dict)
+    """Step id to verb."""
+    variants: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Id of a split to the names of its variants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    catalogue: Catalogue
+    installation: Installation
+    templates: dict[str, frozenset[str]]
+    """Template to the channels that it has a part for."""
+    journeys: dict[str, Enterable]
+    actions: Map[str, ActionSignature]
+
+    def channel_names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*CHANNELS, *self.installation.channels)))
+
+
+def template_channels(paths: Collection[str]) -> dict[str, frozenset[str]]:
+    """Template name to channels, from paths such as `templates/cart-reminder/sms.text.j2`."""
+    found: dict[str, set[str]] = {}
+    for path in paths:
+        pieces = path.split("/")
+        if len(pieces) == 3 and pieces[0] == "templates" and path.endswith(".j2"):
+            channel, dot, _ = pieces[2].partition(".")
+            if dot:
+                found.setdefault(pieces[1], set()).add(channel)
+    return {name: frozenset(channels) for name, channels in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Checks references of one file."""
+
+    words: Words
+    reporter: Reporter
+
+    def event(self, node: Node | None) -> str | None:
+        """The event's name if it is declared."""
+        name = text_of(node)
+        if name is None or not isinstance(node, Scalar) or not name.strip():
+            return None
+        if self.words.catalogue.event(name) is not None:
+            return name
+        own = self.words.catalogue.canonical(name)
+        hint = f"`{name}` is another name of `{own}`: use that" if own != name else None
+        self._unknown("J301", node, "event", name, self.words.catalogue.event_names(), hint)
+        return None
+
+    def tag(self, node: Node) -> None:
+        self._among("J305", node, "tag", self.words.catalogue.tags)
+
+    def stage(self, node: Node | None) -> None:
+        self._among("J311", node, "stage", [stage.name for stage in self.words.catalogue.stages])
+
+    def channel(self, node: Node | None) -> str | None:
+        return self._among("J306", node, "channel", self.words.channel_names())
+
+    def policy(self, node: Node | None) -> None:
+        self._among("J310", node, "policy", self.words.installation.policies)
+
+    def journey(self, node: Node | None) -> Enterable | None:
+        name = self._among("J307", node, "journey", self.words.journeys)
+        return self.words.journeys[name] if name is not None else None
+
+    def message(self, spec: Node | None) -> None:
+        """A message's template and channels, and whether the one has content for the others."""
+        if not isinstance(spec, Mapping):
+            return
+        template = self._among("J303", spec.get("template"), "template", self.words.templates)
+        channels = spec.get("channels")
+        seen: set[str] = set()
+        for node in channels.items if isinstance(channels, Sequence) else ():
+            channel = self.channel(node)
+            if channel is None:
+                continue
+            if channel in seen:
+                self.reporter.error("J319", node.mark, f"channel `{channel}` is listed twice")
+            seen.add(channel)
+            if template is not None and channel not in self.words.templates[template]:
+                self.reporter.error(
+                    "J314",
+                    node.mark,
+                    f"template `{template}` has nothing for channel `{channel}`",
+                    expected=f"one of {listed(sorted(self.words.templates[template]))}",
+                    hint=f"add a file `templates/{template}/{channel}.….j2`",
+                )
+
+    def _among(self, code: str, node: Node | None, what: str, known: Collection[str]) -> str | None:
+        name = text_of(node)
+        if name is None or not isinstance(node, Scalar) or not name.strip():
+            return None
+        if name in known:
+            return name
+        self._unknown(code, node, what, name, known)
+        return None
+
+    def _unknown(
+        self, code: str, node: Scalar, what: str, name: str, known: Collection[str], hint: str | None = None
+    ) -> None:
+        self.reporter.error(
+            code,
+            node.mark,
+            f"unknown {what} `{name[:60]}`",
+            expected=f"one of {listed(known)}" if known else f"a declared {what}; none is declared",
+            hint=hint or nearest(name, known) or _where(code),
+        )
+
+
+def _where(code: str) -> str | None:
+    match code:
+        case "J301" | "J305" | "J311":
+            return "declare it in `journeys/catalog.yaml`"
+        case "J303":
+            return "a template is a folder under `templates/`"
+        case "J306" | "J310":
+            return "declare it in `kairos.yaml`"
+    return None
