@@ -9,9 +9,9 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import orjson
+import asyncpg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -20,6 +20,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from engine.store import embedded, jsonb
 
 OLDEST = 16
 """Oldest major version of PostgreSQL that Kairos runs on."""
@@ -45,63 +47,41 @@ def async_url(url: str) -> str:
     )
 
 
-def connect(url: str, *, pool_size: int = 10) -> AsyncEngine:
-    """An engine for `url`, without touching the server."""
-    return create_async_engine(
-        async_url(url),
+def open_database(url: str | None = None, *, pool_size: int = 10) -> AsyncEngine:
+    """The database given, else that of `DATABASE_URL`, else the embedded one, which is started if needed.
+
+    Touches no other server than the embedded one: `check` says whether it can be used. A connection to a
+    server older than PostgreSQL 16 raises `DatabaseError`.
+    """
+    engine = create_async_engine(
+        async_url(url or os.environ.get("DATABASE_URL") or embedded.ensure()),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,  # PostgreSQL restarts under a running worker
-        json_serializer=lambda value: orjson.dumps(value).decode(),
-        json_deserializer=orjson.loads,
-        # Batches are arrays in one parameter, so statements repeat: let asyncpg keep them prepared.
+        json_serializer=jsonb.dumps,
+        json_deserializer=jsonb.loads,
+        # Compiling to machine code costs more than our short statements take.
         connect_args={"server_settings": {"jit": "off", "timezone": "UTC"}},
     )
 
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def refuse_old_servers(connection: Any, record: object) -> None:
+        require_version(connection.driver_connection.get_server_version().major)
 
-async def open_database(url: str | None = None, *, pool_size: int = 10) -> AsyncEngine:
-    """The database given, else that of `DATABASE_URL`, else the embedded one, started if needed.
-
-    Raises:
-        DatabaseError: it cannot be reached, or is older than PostgreSQL 16.
-    """
-    chosen = url or os.environ.get("DATABASE_URL")
-    if not chosen:
-        from engine.store import embedded  # starts nothing until asked
-
-        chosen = await asyncio.to_thread(embedded.url)
-    engine = connect(chosen, pool_size=pool_size)
-    try:
-        async with engine.connect() as connection:
-            await check_version(connection)
-    except (OSError, DBAPIError) as error:
-        await engine.dispose()
-        where = engine.url.render_as_string(hide_password=True)
-        raise DatabaseError(
-            f"PostgreSQL at {where} cannot be reached: {_cause(error)}. "
-            "Check that it runs and that DATABASE_URL is right, or unset DATABASE_URL to use the embedded one."
-        ) from error
-    except DatabaseError:
-        await engine.dispose()
-        raise
     return engine
 
 
-def _cause(error: BaseException) -> str:
-    original = getattr(error, "orig", None) or error
-    return str(original).splitlines()[0] if str(original) else type(original).__name__
-
-
-async def check_version(connection: AsyncConnection) -> int:
-    """The server's major version.
-
-    Raises:
-        DatabaseError: it is older than PostgreSQL 16.
-    """
-    number = int((await connection.execute(sa.text("SHOW server_version_num"))).scalar_one())
-    major = number // 10_000
-    require_version(major)
-    return major
+async def check(engine: AsyncEngine) -> None:
+    """Raises `DatabaseError`, in words, if the database cannot be reached or is too old."""
+    try:
+        async with engine.connect():
+            pass
+    except (OSError, DBAPIError, asyncpg.PostgresError) as error:
+        where = engine.url.render_as_string(hide_password=True)
+        raise DatabaseError(
+            f"PostgreSQL at {where} cannot be reached: {_cause(error)}. "
+            "Check that it runs and that DATABASE_URL is right, or unset it to use the embedded one."
+        ) from error
 
 
 def require_version(major: int) -> None:
@@ -111,6 +91,11 @@ def require_version(major: int) -> None:
             f"this is PostgreSQL {major}; Kairos needs {OLDEST} or newer. "
             "Upgrade the server, or unset DATABASE_URL to use the embedded one."
         )
+
+
+def _cause(error: BaseException) -> str:
+    original = getattr(error, "orig", None) or error
+    return str(original).splitlines()[0] if str(original) else type(original).__name__
 
 
 # --- migrations -----------------------------------------------------------------------------------------

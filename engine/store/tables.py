@@ -38,7 +38,9 @@ metadata = sa.MetaData(
 )
 
 Instant = sa.DateTime(timezone=True)
-Uuid = sa.Uuid(as_uuid=True)
+Uuid = sa.Uuid(as_uuid=False)
+"""Ids are text in Python, as in the core, in JSON and in workflow inputs."""
+
 _NOW = sa.text("now()")
 _EMPTY_OBJECT = sa.text("'{}'::jsonb")
 _EMPTY_LIST = sa.text("'[]'::jsonb")

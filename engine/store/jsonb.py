@@ -1,0 +1,59 @@
+"""JSON as PostgreSQL takes it.
+
+`jsonb` refuses what JSON text may hold: the character NUL and lone surrogates; and JSON refuses NaN and the
+infinities that Python's parser lets through. Events come from strangers, so one odd character must not lose
+a batch: NUL is dropped, a lone surrogate becomes U+FFFD, a number that is none becomes null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+
+def dumps(value: Any) -> str:
+    """JSON text that `jsonb` accepts."""
+    try:
+        text = _dump(value)
+    except ValueError:  # NaN or an infinity
+        return _dump(clean(value))
+    if "\\u0000" in text or not (text.isascii() or _encodes(text)):
+        return _dump(clean(value))
+    return text
+
+
+def loads(text: str | bytes) -> Any:
+    return json.loads(text)
+
+
+def clean(value: Any) -> Any:
+    """A copy of a JSON value without what PostgreSQL refuses."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {clean_text(str(name)): clean(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(item) for item in value]
+    return value
+
+
+def clean_text(text: str) -> str:
+    """`text` without what a PostgreSQL `text` refuses."""
+    if "\x00" in text:
+        text = text.replace("\x00", "")
+    return text if _encodes(text) else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
