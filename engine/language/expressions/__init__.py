@@ -5,21 +5,31 @@ Total and two-valued: missing is null, nothing raises at evaluation. `parse` is 
 `now`.
 """
 
+from engine.language.expressions.check import EVENT_TYPES, Scope, check, check_definitions, check_typed
 from engine.language.expressions.closures import compile_expression, compile_tree, evaluate, holds
-from engine.language.expressions.errors import ExpressionError, Problem
+from engine.language.expressions.errors import CODES, REFERENCES, ExpressionError, Problem
 from engine.language.expressions.facts import Definitions, Facts, Occurrence, event_facts
 from engine.language.expressions.parse import LONGEST, MAX_DEPTH, parse
+from engine.language.expressions.requirements import Requirements, requirements
 from engine.language.expressions.tree import Tree, normal, walk
 
 __all__ = [
+    "CODES",
+    "EVENT_TYPES",
     "LONGEST",
     "MAX_DEPTH",
+    "REFERENCES",
     "Definitions",
     "ExpressionError",
     "Facts",
     "Occurrence",
     "Problem",
+    "Requirements",
+    "Scope",
     "Tree",
+    "check",
+    "check_definitions",
+    "check_typed",
     "compile_expression",
     "compile_tree",
     "evaluate",
@@ -27,5 +37,6 @@ __all__ = [
     "holds",
     "normal",
     "parse",
+    "requirements",
     "walk",
 ]

@@ -1,0 +1,136 @@
+"""What an expression needs to know, so that facts are loaded a batch at a time, and no more than needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from engine.language.expressions.facts import NOTHING_DEFINED, Definitions
+from engine.language.expressions.parse import parse
+from engine.language.expressions.tree import Call, Constant, Occurred, Path, walk
+from engine.language.lengths import parse_length
+
+Place = tuple[str, str]
+"""("segment" | "computed", name), or ("stage", "") for all the rules of the stage."""
+
+
+@dataclass(slots=True)
+class Requirements:
+    """What to load. `history`: event name to how far back from `now`, None for all of it.
+
+    `segments` are those with static membership only; `tags`, `stage`, `consents` say whether they are asked
+    for at all; `roots` names those of `event trigger profile answers` that occur.
+    """
+
+    history: dict[str, timedelta | None] = field(default_factory=dict)
+    segments: set[str] = field(default_factory=set)
+    tags: bool = False
+    stage: bool = False
+    consents: bool = False
+    roots: set[str] = field(default_factory=set)
+
+    def _event(self, name: str, within: timedelta | None) -> None:
+        known = self.history.get(name, timedelta(0))
+        self.history[name] = None if within is None or known is None else max(within, known)
+
+
+def requirements(texts: str | Iterable[str], definitions: Definitions = NOTHING_DEFINED) -> Requirements:
+    """What one or several expressions need together, through the definitions they use."""
+    needs = Requirements()
+    waiting = [texts] if isinstance(texts, str) else list(texts)
+    seen: set[Place] = set()
+    while waiting:
+        for place in _add(waiting.pop(), needs, definitions):
+            if place not in seen:
+                seen.add(place)
+                waiting.extend(_texts(place, definitions))
+    return needs
+
+
+def _texts(place: Place, definitions: Definitions) -> list[str]:
+    kind, name = place
+    if kind == "segment":
+        return [definitions.segments[name]]
+    if kind == "computed":
+        return [definitions.computed[name]]
+    return [where for _, where in definitions.stages if where is not None]
+
+
+def _add(text: str, needs: Requirements, definitions: Definitions) -> set[Place]:
+    """Adds what `text` itself needs; the definitions it uses are given back."""
+    uses: set[Place] = set()
+    for node in walk(parse(text)):
+        match node:
+            case Path(root, names):
+                needs.roots.add(root)
+                if root == "profile" and names and names[0] in definitions.computed:
+                    uses.add(("computed", names[0]))
+            case Occurred(_, event, _):
+                needs._event(event, None)
+            case Call("count" | "total", (Constant(str(event)), *rest)):
+                last = rest[-1] if rest else None
+                # The last argument of `total` without a length is its property.
+                within = last.value if isinstance(last, Constant) else None
+                given = len(rest) == (1 if node.function == "count" else 2)
+                needs._event(event, parse_length(str(within)) if given else None)
+            case Call("in_segment", (Constant(str(name)),)):
+                if name in definitions.segments:
+                    uses.add(("segment", name))
+                else:
+                    needs.segments.add(name)
+            case Call("has_tag"):
+                needs.tags = True
+            case Call("stage"):
+                needs.stage = True
+                uses.add(("stage", ""))
+            case Call("consent"):
+                needs.consents = True
+    return uses
+
+
+def depths(definitions: Definitions) -> dict[Place, int | None]:
+    """How many definitions deep each one goes (1: it needs no other); None: it needs itself.
+
+    Definitions that cannot be parsed count as needing nothing.
+    """
+    places: list[Place] = [
+        *(("segment", name) for name in definitions.segments),
+        *(("computed", name) for name in definitions.computed),
+        ("stage", ""),
+    ]
+    uses = {place: _uses(place, definitions) for place in places}
+    found: dict[Place, int | None] = {}
+    # One round a level: what is left when a round changes nothing lies on a cycle, or leads to one.
+    for _ in places:
+        ready = [p for p in places if p not in found and all(used in found for used in uses[p])]
+        if not ready:
+            break
+        for place in ready:
+            found[place] = 1 + max((found[used] or 0 for used in uses[place]), default=0)
+    for place in places:
+        if place not in found:
+            found[place] = None if _reaches(place, place, uses) else 0
+    return found
+
+
+def _uses(place: Place, definitions: Definitions) -> set[Place]:
+    uses: set[Place] = set()
+    for text in _texts(place, definitions):
+        try:
+            uses |= _add(text, Requirements(), definitions)
+        except ValueError:
+            continue
+    return uses
+
+
+def _reaches(start: Place, goal: Place, uses: dict[Place, set[Place]]) -> bool:
+    waiting, seen = list(uses[start]), set[Place]()
+    while waiting:
+        place = waiting.pop()
+        if place == goal:
+            return True
+        if place not in seen:
+            seen.add(place)
+            waiting.extend(uses[place])
+    return False
