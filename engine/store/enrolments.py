@@ -1,0 +1,296 @@
+"""Enrolments: one profile's way through one plan, from entry to exit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engine.core.inputs import Exit
+from engine.store import batch
+from engine.store.shards import shard_of
+
+
+def entry_month(entered_at: datetime) -> date:
+    """The first day of the month of entry, in UTC: part of the key of every delivery."""
+    return entered_at.astimezone(UTC).date().replace(day=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """An enrolment as stored. `entered_at`, `ended_at`, `converted_at` are logical."""
+
+    id: str
+    journey: str
+    digest: str
+    profile_id: str
+    profile_key: str
+    one_per: str
+    trigger_event_id: str | None
+    trigger: dict[str, Any] = field(repr=False)
+    holdout: bool
+    entered_at: datetime
+    driver: str = "workflow"
+    workflow_id: str | None = None
+    status: str = "live"
+    exit: str | None = None
+    exit_detail: str | None = None
+    ended_at: datetime | None = None
+    converted_at: datetime | None = None
+    answers: dict[str, Any] = field(default_factory=dict, repr=False)
+    variants: dict[str, str] = field(default_factory=dict)
+    moved_by: str | None = None
+    step: str | None = None
+    created_at: datetime | None = None
+    closed_at: datetime | None = None
+
+    @property
+    def entry_month(self) -> date:
+        return entry_month(self.entered_at)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an enrolment ended, at the logical instant `at`."""
+
+    enrolment_id: str
+    exit: Exit
+    at: datetime
+    detail: str | None = None
+
+
+_ID = sa.Uuid(as_uuid=False)
+_TYPES: dict[str, Any] = {
+    "id": _ID,
+    "profile_id": _ID,
+    "trigger_event_id": _ID,
+    "moved_by": _ID,
+    "trigger": JSONB,
+    "answers": JSONB,
+    "variants": JSONB,
+}
+_COLUMNS = batch.columns(Enrolment)
+
+_INSERT = sa.text(f"""
+    INSERT INTO enrolments (id, journey, digest, profile_id, profile_key, shard, one_per, trigger_event_id,
+                            trigger, holdout, entered_at, entry_month, driver, workflow_id, variants)
+    SELECT id, journey, digest, profile_id, profile_key, shard, one_per, trigger_event_id,
+           trigger, holdout, entered_at, entry_month, driver, workflow_id, variants
+    FROM {
+    batch.records(
+        id="uuid",
+        journey="text",
+        digest="text",
+        profile_id="uuid",
+        profile_key="text",
+        shard="smallint",
+        one_per="text",
+        trigger_event_id="uuid",
+        trigger="jsonb",
+        holdout="boolean",
+        entered_at="timestamptz",
+        entry_month="date",
+        driver="text",
+        workflow_id="text",
+        variants="jsonb",
+    )
+}
+    ON CONFLICT DO NOTHING
+    RETURNING id
+""")
+
+
+async def insert_batch(connection: AsyncConnection, new: Sequence[Enrolment]) -> set[str]:
+    """Writes new enrolments; returns the ids of those written.
+
+    One that exists, or whose customer is live in the journey with the same `one_per`, is left out. End the
+    superseded (`end_batch`) before.
+    """
+    if not new:
+        return set()
+    values = [
+        {
+            "id": e.id,
+            "journey": e.journey,
+            "digest": e.digest,
+            "profile_id": e.profile_id,
+            "profile_key": e.profile_key,
+            "shard": shard_of(e.profile_id),
+            "one_per": e.one_per,
+            "trigger_event_id": e.trigger_event_id,
+            "trigger": e.trigger,
+            "holdout": e.holdout,
+            "entered_at": e.entered_at,
+            "entry_month": e.entry_month,
+            "driver": e.driver,
+            "workflow_id": e.workflow_id,
+            "variants": e.variants,
+        }
+        for e in new
+    ]
+    return {str(row.id) for row in await connection.execute(_INSERT, batch.rows(values))}
+
+
+async def get_batch(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Enrolment]:
+    """Enrolments by id; unknown ids are left out."""
+    found = await _select(connection, "WHERE id = ANY(CAST(:ids AS uuid[]))", {"ids": list(set(ids))})
+    return {e.id: e for e in found}
+
+
+async def live_for_profiles(
+    connection: AsyncConnection, profile_ids: Iterable[str], journeys: Iterable[str] | None = None
+) -> list[Enrolment]:
+    """Live enrolments of these profiles, oldest entry first."""
+    values: dict[str, Any] = {"ids": sorted(set(profile_ids))}
+    clause = ""
+    if journeys is not None:
+        clause, values["journeys"] = "AND journey = ANY(CAST(:journeys AS text[]))", sorted(set(journeys))
+    return await _select(
+        connection,
+        f"WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND status = 'live' {clause} ORDER BY entered_at, id",
+        values,
+    )
+
+
+async def convertible(
+    connection: AsyncConnection, profile_ids: Iterable[str], since: datetime
+) -> list[Enrolment]:
+    """Enrolments of these profiles, live or ended, entered at or after `since`, that have not converted."""
+    return await _select(
+        connection,
+        "WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND converted_at IS NULL AND entered_at >= :since "
+        "ORDER BY entered_at, id",
+        {"ids": sorted(set(profile_ids)), "since": since},
+    )
+
+
+_END = sa.text(f"""
+    UPDATE enrolments e
+    SET status = 'ended', exit = r.exit, exit_detail = r.detail, ended_at = r.at, closed_at = now(), step = NULL
+    FROM {batch.records(id="uuid", exit="text", detail="text", at="timestamptz")}
+    WHERE e.id = r.id AND e.status = 'live'
+    RETURNING e.id
+""")
+
+
+async def end_batch(connection: AsyncConnection, ends: Sequence[End]) -> set[str]:
+    """Ends live enrolments; returns the ids of those that were live. The first exit is never rewritten."""
+    first = {end.enrolment_id: end for end in reversed(ends)}
+    if not first:
+        return set()
+    values = [{"id": e.enrolment_id, "exit": e.exit, "detail": e.detail, "at": e.at} for e in first.values()]
+    return {str(row.id) for row in await connection.execute(_END, batch.rows(values))}
+
+
+async def set_converted(connection: AsyncConnection, conversions: Sequence[tuple[str, datetime]]) -> None:
+    """Notes when each enrolment (id, logical instant) converted; the earliest instant stays."""
+    if conversions:
+        values = [{"id": i, "at": at} for i, at in conversions]
+        await connection.execute(
+            sa.text(f"""
+                UPDATE enrolments e SET converted_at = least(e.converted_at, r.at)
+                FROM (SELECT id, min(at) AS at FROM {batch.records(id="uuid", at="timestamptz")}
+                      GROUP BY id) r
+                WHERE e.id = r.id
+            """),
+            batch.rows(values),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What moved in a live enrolment. `answers` and `variants` are added to what is there."""
+
+    enrolment_id: str
+    step: str | None = None
+    moved_by: str | None = None
+    answers: dict[str, Any] = field(default_factory=dict, repr=False)
+    variants: dict[str, str] = field(default_factory=dict)
+
+
+async def progress_batch(connection: AsyncConnection, moves: Sequence[Progress]) -> None:
+    """Writes where enrolments stand. A `step` or `moved_by` of None leaves what is there."""
+    if not moves:
+        return
+    fields = batch.records(id="uuid", step="text", moved_by="uuid", answers="jsonb", variants="jsonb")
+    await connection.execute(
+        sa.text(f"""
+            UPDATE enrolments e SET
+                step = CASE WHEN e.status = 'live' THEN coalesce(r.step, e.step) END,
+                moved_by = coalesce(r.moved_by, e.moved_by),
+                answers = e.answers || r.answers, variants = e.variants || r.variants
+            FROM {fields} WHERE e.id = r.id
+        """),
+        batch.rows(
+            [
+                {
+                    "id": m.enrolment_id,
+                    "step": m.step,
+                    "moved_by": m.moved_by,
+                    "answers": m.answers,
+                    "variants": m.variants,
+                }
+                for m in moves
+            ]
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which enrolments to list. `exit` names one exit; None means any."""
+
+    journey: str | None = None
+    profile_id: str | None = None
+    status: str | None = None
+    exit: str | None = None
+    digest: str | None = None
+    holdout: bool | None = None
+    driver: str | None = None
+
+
+async def find(
+    connection: AsyncConnection,
+    where: Filter,
+    *,
+    limit: int = 50,
+    after: tuple[datetime, str] | None = None,
+) -> list[Enrolment]:
+    """A page of enrolments, last entered first. `after` is (entered_at, id) of the last one seen."""
+    clauses, values = [], dict[str, Any](limit=limit)
+    for name in ("journey", "profile_id", "status", "exit", "digest", "holdout", "driver"):
+        wanted = getattr(where, name)
+        if wanted is not None:
+            clauses.append(f"{name} = :{name}")
+            values[name] = wanted
+    if after is not None:
+        clauses.append("(entered_at, id) < (:entered_at, CAST(:after_id AS uuid))")
+        values |= {"entered_at": after[0], "after_id": after[1]}
+    condition = f"WHERE {' AND '.join(clauses)}" if clauses else ""
+    return await _select(connection, f"{condition} ORDER BY entered_at DESC, id DESC LIMIT :limit", values)
+
+
+async def counts_by_digest(connection: AsyncConnection, journeys: Iterable[str]) -> dict[str, dict[str, int]]:
+    """How many enrolments are under way: journey to digest to count."""
+    result = await connection.execute(
+        sa.text(
+            "SELECT journey, digest, count(*) AS n FROM enrolments "
+            "WHERE status = 'live' AND journey = ANY(CAST(:journeys AS text[])) GROUP BY journey, digest"
+        ),
+        {"journeys": sorted(set(journeys))},
+    )
+    counts: dict[str, dict[str, int]] = {}
+    for row in result:
+        counts.setdefault(row.journey, {})[row.digest] = row.n
+    return counts
+
+
+async def _select(connection: AsyncConnection, rest: str, values: dict[str, Any]) -> list[Enrolment]:
+    statement = sa.text(f"SELECT {_COLUMNS} FROM enrolments {rest}").columns(**_TYPES)
+    result = await connection.execute(statement, values)
+    return [batch.build(Enrolment, row) for row in result.mappings()]
