@@ -1,0 +1,95 @@
+"""The port: what an adapter is. One adapter object serves one channel of one installation.
+
+    adapter = SmtpAdapter("email", settings, rate=Rate.parse("20/s"))    # checks, opens nothing
+    await adapter.open()
+    outcomes = await adapter.send(messages)                              # one outcome per message, in order
+    await adapter.close()                                                # as often as you like
+
+`send` never raises for what happens on normal days. It may be called from several tasks at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from channels.message import Message
+from channels.pacing import Outcome, Rate, TokenBucket
+
+Sink = Callable[[list[Message]], Awaitable[None]]
+"""Where `outbox` keeps messages. Must ignore a message whose key it has already."""
+
+ANY_CHANNEL = frozenset({"*"})
+
+
+def _says(text: str) -> Any:
+    return field(default=False, metadata={"about": text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What an adapter declares. The feature matrix and the conformance suite both go by this."""
+
+    remote: bool = _says("Talks to a server that can refuse the connection, hang, or drop it")
+    batch: bool = _says("Hands several messages to the provider in one call")
+    idempotent: bool = _says("The provider honours the message's key: repeating an unknown send is safe")
+    can_query: bool = _says("The provider can be asked what became of a send")
+    checks_address: bool = _says("A bad address is refused at once")
+    throttles: bool = _says("The provider can ask for a pause")
+    receipts: bool = _says("The provider reports delivery, bounces or clicks")
+    inbound: bool = _says("The provider passes on what people write back")
+    one_click_unsubscribe: bool = _says("Carries the one-click way out of RFC 8058")
+
+
+class Settings(BaseModel):
+    """Base of every adapter's settings: checked at start, frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+
+class Adapter(ABC):
+    """Our code for one provider."""
+
+    name: ClassVar[str]
+    """As in `kairos.yaml`, the docs and the file's name."""
+    channels: ClassVar[frozenset[str]]
+    """The channels it can serve, or `ANY_CHANNEL`."""
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    Settings: ClassVar[type[Settings]] = Settings
+
+    def __init__(
+        self, channel: str, settings: Any, *, rate: Rate | None = None, sink: Sink | None = None
+    ) -> None:
+        """`settings` is an instance of this adapter's `Settings`. No I/O here."""
+        self.channel = channel
+        self.settings = settings
+        self.bucket = None if rate is None else TokenBucket(rate)
+        self.sink = sink
+
+    async def open(self) -> None:  # noqa: B027 - most adapters connect at the first send
+        """Get ready. Raises `ConfigurationError`; a provider that is down now is not an error."""
+
+    @abstractmethod
+    async def send(self, messages: Sequence[Message]) -> Sequence[Outcome]:
+        """Hand the messages over; one outcome per message, in order. `channels.pacing.each` helps."""
+
+    async def query(self, messages: Sequence[Message]) -> Sequence[Outcome | None]:
+        """What became of sends whose outcome is unknown; None where the provider does not know either.
+
+        Only asked of adapters that declare `can_query`.
+        """
+        return [None for _ in messages]
+
+    async def close(self) -> None:  # noqa: B027 - nothing to close unless an adapter says so
+        """Let go of connections. Closing twice does nothing."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

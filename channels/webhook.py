@@ -1,0 +1,194 @@
+"""`webhook`: JSON to somebody's URL, signed as Standard Webhooks 1.0 says.
+
+    webhook-id         the message's key: the same for every attempt, receivers de-duplicate by it
+    webhook-timestamp  seconds since 1970 on the wall clock, of this attempt
+    webhook-signature  v1,BASE64(HMAC-SHA256(secret, "{id}.{timestamp}.{body}")), one per secret
+
+(https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md.)
+`WebhookCaller` makes one call; the adapter is the channel on top of it, and the `webhook` step uses it too.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from standardwebhooks import Webhook
+
+from channels.errors import Rejected
+from channels.http import HttpClient
+from channels.message import Message
+from channels.pacing import Outcome, each
+from channels.port import ANY_CHANNEL, Adapter, Capabilities, Settings
+from channels.receipt import Accepted, Reason
+
+ANSWER_LIMIT = 8 * 1024
+TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAnswer:
+    """A 2xx answer. `json` is None if the body was no JSON or over 8 KB."""
+
+    status: int
+    json: Any = field(default=None, repr=False)
+    raw: str | None = field(default=None, repr=False)
+
+
+class WebhookCaller:
+    """Calls URLs, signed with every secret given: two while a receiver changes over to a new one.
+
+    Without a secret the calls carry id and timestamp but no signature.
+    """
+
+    def __init__(
+        self,
+        secrets: Sequence[str] = (),
+        *,
+        clock: Callable[[], float] = time.time,
+        connections: int = 50,
+    ) -> None:
+        self._signers = [Webhook(secret) for secret in secrets]
+        self._clock = clock
+        self._http = HttpClient(timeout=TIMEOUT, connections=connections)
+
+    def sign(self, key: str, body: bytes) -> dict[str, str]:
+        """The Standard Webhooks headers of one attempt made now."""
+        moment = datetime.fromtimestamp(int(self._clock()), UTC)
+        headers = {"webhook-id": key, "webhook-timestamp": str(int(moment.timestamp()))}
+        if self._signers:
+            text = body.decode()
+            headers["webhook-signature"] = " ".join(s.sign(key, moment, text) for s in self._signers)
+        return headers
+
+    async def call(
+        self,
+        url: str,
+        method: str,
+        body: Any,
+        key: str,
+        timeout: float = TIMEOUT,  # noqa: ASYNC109 - its phase decides the outcome
+        headers: Mapping[str, str] | None = None,
+    ) -> WebhookAnswer:
+        """Make one attempt. `body`: bytes (UTF-8) as they are, None for none, all else becomes JSON.
+
+        `timeout` in seconds bounds the whole attempt. Raises as `channels.http` says: `Throttled`,
+        `Unavailable` and `Unknown` may be repeated with the same key, `Rejected` may not.
+        """
+        content = encode(body)
+        signed = {**(headers or {}), **self.sign(key, content)}
+        if body is not None:
+            signed["content-type"] = "application/json"
+        answer = await self._http.request(
+            method,
+            url,
+            headers=signed,
+            content=content or None,
+            timeout=timeout,
+            body_limit=ANSWER_LIMIT,
+        )
+        return WebhookAnswer(answer.status, answer.json(), answer.raw)
+
+    async def close(self) -> None:
+        await self._http.close()
+
+
+def encode(body: Any) -> bytes:
+    """The bytes that are signed and sent. JSON is compact, UTF-8, keys in the given order."""
+    if body is None:
+        return b""
+    if isinstance(body, bytes):
+        return body
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+class WebhookSettings(Settings):
+    """`channels.webhook.settings`."""
+
+    url: str | None = Field(default=None, description="Where messages go; without it, the profile's address")
+    secret: SecretStr = Field(description="Signing secret: `whsec_` and 24 to 64 bytes in base64")
+    previous_secret: SecretStr | None = Field(
+        default=None, description="The secret before, signed with as well while receivers change over"
+    )
+    method: Literal["POST", "PUT", "PATCH"] = Field(default="POST", description="The HTTP method")
+    timeout: float = Field(default=TIMEOUT, gt=0, le=60, description="Seconds for one whole attempt")
+    headers: Mapping[str, str] = Field(default_factory=dict, description="Further headers, such as a token")
+    connections: int = Field(default=16, ge=1, le=500, description="Connections at most at once")
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("expected an address that begins with https:// or http://")
+        return url
+
+    @field_validator("secret", "previous_secret")
+    @classmethod
+    def _whsec(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            check_secret(secret.get_secret_value())
+        return secret
+
+    def secrets(self) -> list[str]:
+        given = [self.secret, self.previous_secret]
+        return [s.get_secret_value() for s in given if s is not None]
+
+
+def check_secret(secret: str) -> None:
+    """Raise ValueError unless this is a Standard Webhooks secret. The error does not show it."""
+    expected = "expected whsec_ and then 24 to 64 random bytes in base64"
+    if not secret.startswith("whsec_"):
+        raise ValueError(expected)
+    encoded = secret.removeprefix("whsec_")
+    try:
+        size = len(base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True))
+    except binascii.Error:
+        raise ValueError(expected) from None
+    if not 24 <= size <= 64:
+        raise ValueError(f"{expected}, not {size}")
+
+
+class WebhookAdapter(Adapter):
+    """Sends the `json` part of a message."""
+
+    name = "webhook"
+    channels = ANY_CHANNEL
+    capabilities = Capabilities(remote=True, idempotent=True, checks_address=True, throttles=True)
+    Settings = WebhookSettings
+    settings: WebhookSettings
+
+    def __init__(self, channel: str, settings: Any, **rest: Any) -> None:
+        super().__init__(channel, settings, **rest)
+        self._caller = WebhookCaller(self.settings.secrets(), connections=self.settings.connections)
+
+    async def send(self, messages: Sequence[Message]) -> Sequence[Outcome]:
+        return await each(messages, self._one, bucket=self.bucket, at_once=self.settings.connections)
+
+    async def _one(self, message: Message) -> Accepted:
+        body = message.parts.get("json")
+        if body is None:
+            raise Rejected(Reason.CONTENT, "a webhook message needs the part json")
+        try:
+            json.loads(body)
+        except ValueError:
+            raise Rejected(Reason.CONTENT, "the part json is not JSON") from None
+        answer = await self._caller.call(
+            self.settings.url or message.address,
+            self.settings.method,
+            body.encode(),
+            message.key,
+            self.settings.timeout,
+            self.settings.headers,
+        )
+        provider_id = answer.json.get("id") if isinstance(answer.json, dict) else None
+        return Accepted(provider_id if isinstance(provider_id, str) else None, answer.raw)
+
+    async def close(self) -> None:
+        await self._caller.close()
