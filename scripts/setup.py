@@ -87,7 +87,7 @@ def install_by_venv() -> bool:
 
 
 def install_by_pip() -> bool:
-    # With --target nothing of the user's Python is changed, which also holds where it is "externally managed".
+    # With --target nothing of the user's Python is changed; works too where it is "externally managed".
     folder = own_uv().parent.parent
     shutil.rmtree(folder, ignore_errors=True)
     return quiet([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), "uv"])
