@@ -27,7 +27,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal
 from urllib.parse import quote
@@ -204,6 +204,9 @@ class EmbeddedPostgres:
     def _stop(self, mode: str) -> None:
         if self._postmaster() is not None:
             self._run(*self._ctl("stop"), "-m", mode)
+        if (socket_folder := self._socket_folder()) != self.data:
+            with suppress(OSError):  # not there, or not empty
+                socket_folder.rmdir()
 
     def _ctl(self, verb: str) -> list[str]:
         return ["pg_ctl", verb, "-w", "-s", "-t", f"{START_DEADLINE:.0f}", "-D", str(self.data)]

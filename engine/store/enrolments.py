@@ -171,7 +171,8 @@ async def convertible(
 
 _END = sa.text(f"""
     UPDATE enrolments e
-    SET status = 'ended', exit = r.exit, exit_detail = r.detail, ended_at = r.at, closed_at = now(), step = NULL
+    SET status = 'ended', exit = r.exit, exit_detail = r.detail, ended_at = r.at, closed_at = now(),
+        step = NULL
     FROM {batch.records(id="uuid", exit="text", detail="text", at="timestamptz")}
     WHERE e.id = r.id AND e.status = 'live'
     RETURNING e.id

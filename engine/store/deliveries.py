@@ -1,0 +1,352 @@
+"""Deliveries: the record of getting one message there, unique by (enrolment, step).
+
+The order of states is `claimed` → `sending` → a settled one. A claim counts `attempts` up, and whoever goes
+on to `sending` must name the number it was given: of two workers that hold the same claim (the first was
+slow, not dead) one passes. A settled row is never claimed again; it answers instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engine.store import batch
+
+
+class DeliveryKey(NamedTuple):
+    """`entry_month` is `engine.store.enrolments.entry_month` of the enrolment's entry."""
+
+    enrolment_id: str
+    step: str
+    entry_month: date
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A message to claim. `key` is `engine.core.identity.delivery_key`, `at` the step's logical instant."""
+
+    enrolment_id: str
+    step: str
+    entry_month: date
+    key: str
+    journey: str
+    profile_id: str
+    at: datetime
+    category: str = "marketing"
+    template: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery as stored. `state` is one of `engine.store.tables.DELIVERY_STATES`."""
+
+    enrolment_id: str
+    step: str
+    entry_month: date
+    key: str
+    journey: str
+    profile_id: str
+    category: str
+    channel: str | None
+    template: str | None
+    template_digest: str | None
+    state: str
+    reason: str | None
+    passed_over: list[list[str]]
+    attempts: int
+    owner: str | None
+    at: datetime
+    due_at: datetime | None
+    provider_id: str | None
+    raw: Any = field(repr=False)
+    created_at: datetime
+    claimed_at: datetime | None
+    sending_at: datetime | None
+    settled_at: datetime | None
+
+    @property
+    def row_key(self) -> DeliveryKey:
+        return DeliveryKey(self.enrolment_id, self.step, self.entry_month)
+
+
+_ID = sa.Uuid(as_uuid=False)
+_TYPES: dict[str, Any] = {"enrolment_id": _ID, "profile_id": _ID, "passed_over": JSONB, "raw": JSONB}
+_COLUMNS = batch.columns(Delivery, "d")
+_KEY = {"enrolment_id": "uuid", "step": "text", "entry_month": "date"}
+_SAME_ROW = "d.enrolment_id = r.enrolment_id AND d.step = r.step AND d.entry_month = r.entry_month"
+
+_CLAIM = sa.text(f"""
+    INSERT INTO deliveries AS d (enrolment_id, step, entry_month, id, key, journey, profile_id, category,
+                                 template, state, attempts, owner, claimed_at, at)
+    SELECT enrolment_id, step, entry_month, gen_random_uuid(), key, journey, profile_id, category,
+           template, 'claimed', 1, :owner, now(), at
+    FROM {
+    batch.records(
+        **_KEY,
+        key="text",
+        journey="text",
+        profile_id="uuid",
+        category="text",
+        template="text",
+        at="timestamptz",
+    )
+}
+    ORDER BY enrolment_id, step
+    ON CONFLICT (enrolment_id, step, entry_month) DO UPDATE SET
+        state = 'claimed', attempts = d.attempts + 1, owner = :owner, claimed_at = now()
+        WHERE d.state IN ('claimed', 'deferred')
+    RETURNING {_COLUMNS}
+""").columns(**_TYPES)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """`mine`: claimed by this call. `others`: rows that are settled or being sent, as they stand."""
+
+    mine: dict[DeliveryKey, Delivery]
+    others: dict[DeliveryKey, Delivery]
+
+
+async def claim_batch(connection: AsyncConnection, new: Sequence[NewDelivery], owner: str) -> Claims:
+    """Claims messages for the worker `owner`.
+
+    A row that was only `claimed`, or `deferred`, is taken over whoever had it: nothing has been sent on it.
+    """
+    unique = {DeliveryKey(n.enrolment_id, n.step, n.entry_month): n for n in new}
+    if not unique:
+        return Claims({}, {})
+    values = [{name: getattr(n, name) for name in NewDelivery.__slots__} for n in unique.values()]
+    result = await connection.execute(_CLAIM, batch.rows(values) | {"owner": owner})
+    mine = {d.row_key: d for d in (batch.build(Delivery, row) for row in result.mappings())}
+    others = await get_batch(connection, [key for key in unique if key not in mine])
+    return Claims(mine, others)
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A claim about to be handed to an adapter, with the `attempts` it was claimed with."""
+
+    key: DeliveryKey
+    attempts: int
+    channel: str
+    template: str
+    template_digest: str
+
+
+async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) -> set[DeliveryKey]:
+    """Notes that the calls are about to be made; commit before making them.
+
+    Returns the keys that may be sent. One that is missing was taken over by another worker: do not send it.
+    """
+    fields = batch.records(
+        **_KEY, attempts="integer", channel="text", template="text", template_digest="text"
+    )
+    return await _update(
+        connection,
+        f"""
+            UPDATE deliveries d SET state = 'sending', sending_at = now(), channel = r.channel,
+                template = r.template, template_digest = r.template_digest
+            FROM {fields}
+            WHERE {_SAME_ROW} AND d.state = 'claimed' AND d.attempts = r.attempts
+        """,
+        [
+            {
+                **s.key._asdict(),
+                "attempts": s.attempts,
+                "channel": s.channel,
+                "template": s.template,
+                "template_digest": s.template_digest,
+            }
+            for s in about
+        ],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a delivery came out.
+
+    State `claimed` gives it back for its next channel or another try: it stays with its owner, unsettled.
+    `due_at` (logical) goes with `deferred`. None for `channel`, `provider_id`, `raw` keeps what is there.
+    """
+
+    key: DeliveryKey
+    attempts: int
+    state: str
+    channel: str | None = None
+    reason: str | None = None
+    passed_over: Sequence[tuple[str, str]] = ()
+    provider_id: str | None = None
+    raw: Any = field(default=None, repr=False)
+    due_at: datetime | None = None
+
+
+async def settle_batch(connection: AsyncConnection, settlements: Sequence[Settlement]) -> set[DeliveryKey]:
+    """Writes how deliveries came out. Returns the keys settled; the others were settled or taken before."""
+    fields = batch.records(
+        **_KEY,
+        attempts="integer",
+        state="text",
+        channel="text",
+        reason="text",
+        passed_over="jsonb",
+        provider_id="text",
+        raw="jsonb",
+        due_at="timestamptz",
+    )
+    return await _update(
+        connection,
+        f"""
+            UPDATE deliveries d SET state = r.state, reason = r.reason, passed_over = r.passed_over,
+                channel = coalesce(r.channel, d.channel),
+                provider_id = coalesce(r.provider_id, d.provider_id),
+                raw = coalesce(r.raw, d.raw), due_at = r.due_at,
+                settled_at = CASE WHEN r.state = 'claimed' THEN NULL ELSE now() END
+            FROM {fields}
+            WHERE {_SAME_ROW} AND d.state IN ('claimed', 'sending') AND d.attempts = r.attempts
+        """,
+        [
+            {
+                **s.key._asdict(),
+                "attempts": s.attempts,
+                "state": s.state,
+                "channel": s.channel,
+                "reason": s.reason,
+                "passed_over": [list(pair) for pair in s.passed_over],
+                "provider_id": s.provider_id,
+                "raw": s.raw,
+                "due_at": s.due_at,
+            }
+            for s in settlements
+        ],
+    )
+
+
+async def receive_batch(
+    connection: AsyncConnection, receipts: Sequence[tuple[str, str, Any]]
+) -> dict[str, Delivery]:
+    """Applies receipts (provider id, state, raw answer) to deliveries that a provider took.
+
+    A later `delivered` never undoes a bounce or complaint. Returns the deliveries by provider id.
+    """
+    if not receipts:
+        return {}
+    fields = batch.records(provider_id="text", state="text", raw="jsonb")
+    await connection.execute(
+        sa.text(f"""
+            UPDATE deliveries d SET state = r.state, raw = coalesce(r.raw, d.raw)
+            FROM {fields} WHERE d.provider_id = r.provider_id AND (
+                d.state IN ('accepted', 'unknown') OR (d.state = 'delivered' AND r.state <> 'accepted'))
+        """),
+        batch.rows([{"provider_id": i, "state": s, "raw": raw} for i, s, raw in receipts]),
+    )
+    found = await _select(
+        connection, "WHERE d.provider_id = ANY(CAST(:ids AS text[]))", {"ids": [i for i, _, _ in receipts]}
+    )
+    return {d.provider_id: d for d in found if d.provider_id is not None}
+
+
+async def stale(connection: AsyncConnection, dead_after: timedelta, limit: int = 1000) -> list[Delivery]:
+    """Open deliveries whose owner has not been seen for `dead_after` (wall time), oldest claim first."""
+    return await _select(
+        connection,
+        """WHERE d.state IN ('claimed', 'sending') AND d.claimed_at < now() - CAST(:dead AS interval)
+            AND NOT EXISTS (SELECT 1 FROM workers w
+                            WHERE w.id = d.owner AND w.seen_at > now() - CAST(:dead AS interval))
+            ORDER BY d.claimed_at LIMIT :limit""",
+        {"dead": dead_after, "limit": limit},
+    )
+
+
+async def get_batch(connection: AsyncConnection, keys: Iterable[DeliveryKey]) -> dict[DeliveryKey, Delivery]:
+    """Deliveries by key; unknown keys are left out."""
+    wanted = [key._asdict() for key in keys]
+    if not wanted:
+        return {}
+    statement = sa.text(f"SELECT {_COLUMNS} FROM {batch.records(**_KEY)} JOIN deliveries d ON {_SAME_ROW}")
+    result = await connection.execute(statement.columns(**_TYPES), batch.rows(wanted))
+    return {d.row_key: d for d in (batch.build(Delivery, row) for row in result.mappings())}
+
+
+async def of_enrolments(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, list[Delivery]]:
+    """Deliveries of each enrolment, in logical order."""
+    found: dict[str, list[Delivery]] = {}
+    for d in await _select(
+        connection,
+        "WHERE d.enrolment_id = ANY(CAST(:ids AS uuid[])) ORDER BY d.at, d.created_at, d.step",
+        {"ids": sorted(set(ids))},
+    ):
+        found.setdefault(d.enrolment_id, []).append(d)
+    return found
+
+
+async def find(
+    connection: AsyncConnection,
+    *,
+    journey: str | None = None,
+    profile_id: str | None = None,
+    enrolment_id: str | None = None,
+    state: str | None = None,
+    limit: int = 50,
+    before: datetime | None = None,
+) -> list[Delivery]:
+    """A page of deliveries, the logically latest first; `before` is `at` of the last one seen."""
+    wanted = {"journey": journey, "profile_id": profile_id, "enrolment_id": enrolment_id, "state": state}
+    values: dict[str, Any] = {k: v for k, v in wanted.items() if v is not None}
+    clauses = [f"d.{name} = :{name}" for name in values]
+    if before is not None:
+        clauses.append("d.at < :before")
+        values["before"] = before
+    condition = f"WHERE {' AND '.join(clauses)}" if clauses else ""
+    return await _select(
+        connection, f"{condition} ORDER BY d.at DESC, d.enrolment_id LIMIT :limit", values | {"limit": limit}
+    )
+
+
+async def ensure_month(connection: AsyncConnection, month: date) -> bool:
+    """Makes the partition for enrolments entered in `month`; false if deliveries of it are kept elsewhere.
+
+    Without it, rows go to the default partition: slower to drop, nothing else.
+    """
+    first = month.replace(day=1)
+    following = (first + timedelta(days=32)).replace(day=1)
+    name = f"deliveries_{first:%Y_%m}"
+    await connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('ensure_month'))"))
+    there = await connection.execute(sa.text("SELECT to_regclass(:name) IS NOT NULL"), {"name": name})
+    if there.scalar_one():
+        return True
+    strays = await connection.execute(
+        sa.text("SELECT EXISTS (SELECT 1 FROM deliveries_default WHERE entry_month = :first)"),
+        {"first": first},
+    )
+    if strays.scalar_one():
+        return False
+    await connection.execute(
+        sa.text(
+            f"CREATE TABLE {name} PARTITION OF deliveries "
+            f"FOR VALUES FROM ('{first.isoformat()}') TO ('{following.isoformat()}')"
+        )
+    )
+    return True
+
+
+async def _update(
+    connection: AsyncConnection, statement: str, values: list[dict[str, Any]]
+) -> set[DeliveryKey]:
+    if not values:
+        return set()
+    returning = sa.text(f"{statement} RETURNING d.enrolment_id, d.step, d.entry_month")
+    result = await connection.execute(returning.columns(enrolment_id=_ID), batch.rows(values))
+    return {DeliveryKey(row.enrolment_id, row.step, row.entry_month) for row in result}
+
+
+async def _select(connection: AsyncConnection, rest: str, values: dict[str, Any]) -> list[Delivery]:
+    statement = sa.text(f"SELECT {_COLUMNS} FROM deliveries d {rest}").columns(**_TYPES)
+    result = await connection.execute(statement, values)
+    return [batch.build(Delivery, row) for row in result.mappings()]

@@ -1,0 +1,124 @@
+"""The outbox to Temporal: workflows to start, wake or control, written with the rows that call for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engine.store import batch
+from engine.store.tables import STARTS_CHANNEL
+
+Kind = Literal["start", "wake", "control"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewStart:
+    """`payload` holds ids and answers of expressions only: it ends up in workflow histories."""
+
+    kind: Kind
+    workflow_id: str
+    enrolment_id: str
+    payload: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An open row. `id` is the order in which rows of one workflow must be played."""
+
+    id: int
+    kind: Kind
+    workflow_id: str
+    enrolment_id: str
+    payload: dict[str, Any]
+    attempts: int
+    created_at: datetime
+
+
+async def add_batch(connection: AsyncConnection, new: Sequence[NewStart]) -> None:
+    """Adds rows in the order given, and wakes whoever plays them when the transaction commits."""
+    if not new:
+        return
+    fields = batch.records(
+        place="integer", kind="text", workflow_id="text", enrolment_id="uuid", payload="jsonb"
+    )
+    await connection.execute(
+        sa.text(f"""
+            INSERT INTO start_outbox (kind, workflow_id, enrolment_id, payload)
+            SELECT kind, workflow_id, enrolment_id, payload FROM {fields} ORDER BY place
+        """),
+        batch.rows(
+            [
+                {
+                    "place": place,
+                    "kind": n.kind,
+                    "workflow_id": n.workflow_id,
+                    "enrolment_id": n.enrolment_id,
+                    "payload": n.payload,
+                }
+                for place, n in enumerate(new)
+            ]
+        ),
+    )
+    await connection.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": STARTS_CHANNEL})
+
+
+async def open_batch(connection: AsyncConnection, limit: int) -> list[Start]:
+    """The oldest open rows, locked until the transaction ends; rows another player holds are passed over.
+
+    A row waits while an older one of its workflow is waiting for its next try, so that order holds.
+    """
+    result = await connection.execute(
+        sa.text(f"""
+            SELECT {batch.columns(Start, "s")} FROM start_outbox s
+            WHERE s.done_at IS NULL AND NOT EXISTS (
+                SELECT 1 FROM start_outbox o WHERE o.done_at IS NULL AND o.not_before > now()
+                AND o.workflow_id = s.workflow_id AND o.id <= s.id)
+            ORDER BY s.id LIMIT :limit FOR UPDATE OF s SKIP LOCKED
+        """).columns(enrolment_id=sa.Uuid(as_uuid=False), payload=JSONB),
+        {"limit": limit},
+    )
+    return [batch.build(Start, row) for row in result.mappings()]
+
+
+async def open_count(connection: AsyncConnection) -> int:
+    """How many rows are still to be played."""
+    result = await connection.execute(sa.text("SELECT count(*) FROM start_outbox WHERE done_at IS NULL"))
+    return int(result.scalar_one())
+
+
+async def mark_done(connection: AsyncConnection, ids: Iterable[int]) -> None:
+    """Marks rows as played."""
+    await connection.execute(
+        sa.text("UPDATE start_outbox SET done_at = now() WHERE id = ANY(CAST(:ids AS bigint[]))"),
+        {"ids": list(ids)},
+    )
+
+
+async def mark_failed(
+    connection: AsyncConnection, failures: Sequence[tuple[int, str]], retry_after: timedelta
+) -> None:
+    """Notes failed tries (row, error); they are open again after `retry_after` of wall time."""
+    if failures:
+        await connection.execute(
+            sa.text(f"""
+                UPDATE start_outbox s SET attempts = s.attempts + 1, error = r.error,
+                    not_before = now() + CAST(:after AS interval)
+                FROM {batch.records(id="bigint", error="text")} WHERE s.id = r.id
+            """),
+            batch.rows([{"id": i, "error": error} for i, error in failures]) | {"after": retry_after},
+        )
+
+
+async def forget_done(connection: AsyncConnection, older_than: timedelta) -> int:
+    """Deletes rows played longer ago than this; returns how many."""
+    result = await connection.execute(
+        sa.text("DELETE FROM start_outbox WHERE done_at < now() - CAST(:age AS interval)"),
+        {"age": older_than},
+    )
+    return result.rowcount
