@@ -14,6 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ENSURE_TEMPORAL = [str(ROOT / ".venv" / "bin" / "python"), "-m", "engine.temporal.server", "ensure"]
 
+SYSTEM_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+
 
 class SetupFailed(Exception):
     """Something is missing that we cannot get. The text says what, and how to get it."""
@@ -109,19 +111,26 @@ def sync(uv: str) -> None:
     fresh = not (ROOT / ".venv").exists()
     if fresh:
         say("Installing the packages of uv.lock into .venv ...")
-    environment = dict(os.environ)
-    # Somebody's active environment is not ours, and uv warns about it at every call.
-    environment.pop("VIRTUAL_ENV", None)
-    environment.pop("UV_PROJECT_ENVIRONMENT", None)
     command = [uv, "sync", "--locked", "--quiet"]
     if fresh:
         command += ["--python", base_python()]
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=uv_environment(), check=False)
     if done.returncode != 0:
         raise SetupFailed(
             "the packages could not be installed; uv says why above. If `uv.lock` does not fit "
             "`pyproject.toml`, run `uv lock`; if PyPI is not reached, check the connection."
         )
+
+
+def uv_environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    # Somebody's active environment is not ours, and uv warns about it at every call.
+    environment.pop("VIRTUAL_ENV", None)
+    environment.pop("UV_PROJECT_ENVIRONMENT", None)
+    # uv brings certificates of its own, which do not know a company's proxy; the system's do.
+    if sys.platform == "darwin" or any(Path(bundle).exists() for bundle in SYSTEM_CERTIFICATES):
+        environment.setdefault("UV_SYSTEM_CERTS", "1")
+    return environment
 
 
 def base_python() -> str:

@@ -16,6 +16,7 @@ import json
 import os
 import random
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -70,6 +71,7 @@ class RunningServer:
     process: subprocess.Popen[bytes] | None = None
     log: Path | None = None
     _command: list[str] = field(default_factory=list, repr=False)
+    _in_memory: bool = field(default=False, repr=False)
     _claim: IO[str] | None = field(default=None, repr=False)
 
     def stop(self) -> None:
@@ -83,6 +85,8 @@ class RunningServer:
         if self._claim is not None:
             self._claim.close()
             self._claim = None
+        if self._in_memory and self.log is not None:
+            shutil.rmtree(self.log.parent, ignore_errors=True)
 
     def kill(self) -> None:
         """`kill -9`, for fault tests. `start_again` brings the server back."""
@@ -204,6 +208,7 @@ def _prepared(found: Found, program: Path, data_dir: Path | None, port: int, ui_
         found=found,
         log=log_folder / "temporal.log",
         _command=[str(program), *_arguments(port, ui_port, data_dir)],
+        _in_memory=data_dir is None,
         _claim=claim,
     )
 
