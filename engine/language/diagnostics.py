@@ -108,6 +108,7 @@ CODES: dict[str, str] = {
     "J509": "text without quotes where an expression is meant",
     "J510": "condition that is not true or false",
     "J511": "expression too long or too deep",
+    "J512": "definitions that need each other",
     "J601": "malformed template",
     "J602": "unknown variable in a template",
     "J603": "value that may be missing in a template",

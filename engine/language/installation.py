@@ -13,7 +13,10 @@ ConsentRule = Literal["opt_in", "opt_out", "not_needed"]
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
-    """How a channel is reached. `${NAME}` in `settings` stays as it is: who builds the adapter resolves it."""
+    """How a channel is reached.
+
+    `${NAME}` in `settings` stays as it is: who builds the adapter resolves it.
+    """
 
     adapter: str = "outbox"
     on_unknown: Literal["assume_sent", "retry"] = "assume_sent"

@@ -13,7 +13,9 @@ from engine.language.compiler import compile_journey
 from engine.language.diagnostics import Diagnostic, Reporter, in_order
 from engine.language.installation import Installation, read_installation
 from engine.language.loader import Mapping, Node, load
-from engine.language.schema import CATALOGUE, INSTALLATION, JOURNEY
+from engine.language.scenarios import ScenarioFile, read_scenarios
+from engine.language.schema import JOURNEY
+from engine.language.schema_folder import CATALOGUE, INSTALLATION, SCENARIOS
 from engine.language.shapes import conform
 from engine.language.words import Words, template_channels
 
@@ -28,6 +30,8 @@ class Project:
     """Plans of the journeys that have no mistake."""
     catalogue: Catalogue
     installation: Installation
+    scenarios: dict[str, ScenarioFile] = field(default_factory=dict)
+    """Path to scenarios, of the files that have no mistake."""
     templates: dict[str, str] = field(default_factory=dict)
     """Path to text."""
 
@@ -42,6 +46,10 @@ def journey_name(path: str) -> str | None:
     if folder != "journeys" or not name.endswith(".yaml") or path == CATALOGUE_PATH:
         return None
     return name.removesuffix(".yaml")
+
+
+def is_scenario_file(path: str) -> bool:
+    return path.startswith("journeys/tests/") and path.endswith(".test.yaml")
 
 
 def check_project(files: Map[str, str], actions: Map[str, ActionSignature] | None = None) -> Project:
@@ -89,5 +97,15 @@ def check_project(files: Map[str, str], actions: Map[str, ActionSignature] | Non
         if not reporter.failed:
             plans[name] = compile_journey(root, installation.time_zone)
         found += reporter.found
+    scenarios: dict[str, ScenarioFile] = {}
+    for path in sorted(files):
+        if not is_scenario_file(path):
+            continue
+        root, reporter = read(path)
+        if root is not None and conform(root, SCENARIOS, "scenarios", reporter):
+            assert isinstance(root, Mapping)
+            if not reporter.failed:
+                scenarios[path] = read_scenarios(path, root, catalogue, installation.time_zone)
+        found += reporter.found
     found += setup.found + words_reporter.found
-    return Project(in_order(found), plans, catalogue, installation, templates)
+    return Project(in_order(found), plans, catalogue, installation, scenarios, templates)

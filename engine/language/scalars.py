@@ -1,4 +1,4 @@
-"""Percentages, times of day, zones and rates as journeys write them; lengths and instants with a sign or place.
+"""Percentages, times of day, instants, zones and rates, as journeys write them.
 
 Every `read_…` returns None for text that is not one.
 """
@@ -15,7 +15,8 @@ from engine.language.types import parse_date
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) ?%")
 _TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?")
 _INSTANT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
+    r"(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
 _RATE = re.compile(r"([0-9]{1,6})/(s|m|h|d)")
 

@@ -1,14 +1,14 @@
 """The language, defined once.
 
-The checker, `kairos schema` and the tables in `docs/reference/` are read from these shapes. What is not
-implemented is not here, except by name in `later`, so that it can be said.
+The checker, `kairos schema` and the tables in `docs/reference/` are read from these shapes; those of the
+other files of a project are in `schema_folder`. What is not implemented is not here, except by name in
+`later`, so that it can be said.
 """
 
 from __future__ import annotations
 
 from engine.language.shapes import (
     DEFINITIONS,
-    Anything,
     Boolean,
     Choice,
     Either,
@@ -29,18 +29,18 @@ IDENTIFIERS = ("external_id", "email", "phone", "wechat", "wecom", "alipay", "pu
 CHANNELS = ("email", "sms", "push", "wechat", "wecom", "alipay", "miniprogram", "webhook")
 """Channels that can be used without an entry in `kairos.yaml`."""
 
-_EXPRESSION = Text("expression")
-_VALUE = Either((_EXPRESSION, Number(), Boolean(), Null()), "an expression, a number, `true` or `false`")
+EXPRESSION = Text("expression")
+_VALUE = Either((EXPRESSION, Number(), Boolean(), Null()), "an expression, a number, `true` or `false`")
 _STEPS = Ref("steps")
 _ARM = Either((_STEPS, Null()), "a list of steps")
 _LENGTH = Text("length")
 _DAYS = Listing(Text(choices=("mon", "tue", "wed", "thu", "fri", "sat", "sun")), least=1)
 
-_F_WHERE = Field(_EXPRESSION, "a condition on the event")
-_F_ZONE = Field(
+_F_WHERE = Field(EXPRESSION, "a condition on the event")
+ZONE_FIELD = Field(
     Text("step_zone"), "whose clock: `profile`, `installation` or a zone's name", default="profile"
 )
-_F_DAYS = Field(_DAYS, "on these days of the week only")
+DAYS_FIELD = Field(_DAYS, "on these days of the week only")
 _F_ON_FAILURE = Field(
     Text(choices=("continue", "stop")), "what a failure does to the journey", default="continue"
 )
@@ -61,11 +61,11 @@ WAIT = Choice(
                 "until": Field(
                     Text("moment"), "a time such as `10:00`, a date, an instant or an expression", needed=True
                 ),
-                "days": _F_DAYS,
+                "days": DAYS_FIELD,
                 "offset": Field(
                     Text("offset"), "so much later, or with `-` earlier, than the date or instant"
                 ),
-                "zone": _F_ZONE,
+                "zone": ZONE_FIELD,
             },
         ),
         "between": Object(
@@ -76,8 +76,8 @@ WAIT = Choice(
                     "opening and closing; may cross midnight",
                     needed=True,
                 ),
-                "days": _F_DAYS,
-                "zone": _F_ZONE,
+                "days": DAYS_FIELD,
+                "zone": ZONE_FIELD,
             },
         ),
         "for_event": Object(
@@ -136,7 +136,7 @@ BRANCH = Listing(
         "case",
         {
             "where": Object(
-                "a case", {"where": Field(_EXPRESSION, "what must hold", needed=True), "steps": _F_ARM}
+                "a case", {"where": Field(EXPRESSION, "what must hold", needed=True), "steps": _F_ARM}
             ),
             "otherwise": Object(
                 "the last case", {"otherwise": Field(_ARM, "steps when none holds", needed=True)}
@@ -255,7 +255,7 @@ _CONDITION = {
     "event": Field(Text("event"), "the event", needed=True),
     "where": _F_WHERE,
 }
-_TYPE_NAME = Text(choices=TYPES)
+TYPE_NAME = Text(choices=TYPES)
 
 TRIGGER = Choice(
     "what lets a customer enter",
@@ -266,7 +266,7 @@ TRIGGER = Choice(
             {
                 "event": Field(Text("event"), "the event", needed=True),
                 "where": _F_WHERE,
-                "one_per": Field(_EXPRESSION, "one live enrolment per customer and this value"),
+                "one_per": Field(EXPRESSION, "one live enrolment per customer and this value"),
                 "reenter": Field(
                     Either(
                         (
@@ -295,7 +295,7 @@ TRIGGER = Choice(
             "the API, a person, or another journey's `enter` puts them in",
             {
                 "manual": Field(
-                    Either((Boolean(only=True), Table(_TYPE_NAME)), "`true`, or properties and their types"),
+                    Either((Boolean(only=True), Table(TYPE_NAME)), "`true`, or properties and their types"),
                     "`true`, or the properties that `trigger` then has",
                     needed=True,
                 )
@@ -345,187 +345,5 @@ JOURNEY = Object(
         "max_lateness": Field(_LENGTH, "a message later than this is skipped", default="24h"),
         "run_as": Field(Text(choices=("workflow",), later=("pool",)), "which driver", default="workflow"),
         "steps": Field(_STEPS, "the steps, from top to bottom", needed=True),
-    },
-)
-
-_TYPE = Either(
-    (
-        _TYPE_NAME,
-        Object(
-            "a property",
-            {
-                "type": Field(_TYPE_NAME, "its type", needed=True),
-                "personal": Field(Boolean(), "kept out of histories and logs", default="false"),
-                "one_of": Field(Listing(Anything(), least=1), "the values it can have"),
-                "about": Field(Text(), "for people"),
-            },
-        ),
-    ),
-    "a type, or a mapping with `type`",
-)
-_ATTRIBUTE = Either(
-    (
-        _TYPE_NAME,
-        Object(
-            "an attribute",
-            {
-                "type": Field(_TYPE_NAME, "its type", needed=True),
-                "personal": Field(Boolean(), "kept out of histories and logs", default="false"),
-                "one_of": Field(Listing(Anything(), least=1), "the values it can have"),
-                "computed": Field(_EXPRESSION, "worked out from events and other attributes, never set"),
-                "about": Field(Text(), "for people"),
-            },
-        ),
-    ),
-    "a type, or a mapping with `type`",
-)
-
-CATALOGUE = Object(
-    "the words that journeys may use",
-    {
-        "events": Field(
-            Table(
-                Either(
-                    (
-                        Object(
-                            "an event",
-                            {
-                                "about": Field(Text(), "for people"),
-                                "also_called": Field(Listing(Text("text")), "names that clients send"),
-                                "properties": Field(
-                                    Either((Table(_TYPE), Null()), "a mapping"), "its properties"
-                                ),
-                            },
-                        ),
-                        Null(),
-                    ),
-                    "a mapping with `about`, `also_called`, `properties`",
-                ),
-                "event",
-            ),
-            "events by name",
-        ),
-        "profile": Field(Table(_ATTRIBUTE, "word"), "the profile's attributes"),
-        "tags": Field(Listing(Text("label")), "tags"),
-        "segments": Field(
-            Table(
-                Either(
-                    (
-                        _EXPRESSION,
-                        Object(
-                            "a static list", {"list": Field(Boolean(only=True), "a static list", needed=True)}
-                        ),
-                    ),
-                    "an expression or `{list: true}`",
-                )
-            ),
-            "segments by name",
-        ),
-        "stages": Field(
-            Listing(
-                Object(
-                    "a stage",
-                    {
-                        "name": Field(Text("label"), "the stage's name", needed=True),
-                        "where": Field(_EXPRESSION, "who is in it; the last that holds counts"),
-                    },
-                )
-            ),
-            "stages of the customer's life; the last that holds",
-        ),
-    },
-)
-
-_CONSENT = Text(choices=("opt_in", "opt_out", "not_needed"))
-
-POLICY = Object(
-    "limits on messages",
-    {
-        "caps": Field(
-            Listing(
-                Object(
-                    "a frequency cap",
-                    {
-                        "per": Field(
-                            Text(choices=("person", "journey", "channel")), "counted over", default="person"
-                        ),
-                        "category": Field(Text(choices=CATEGORIES), "which messages count"),
-                        "channel": Field(Text("label"), "which channel counts"),
-                        "most": Field(Number(0, None, whole=True), "how many", needed=True),
-                        "within": Field(Text("positive_length"), "in how long", needed=True),
-                    },
-                )
-            ),
-            "frequency caps",
-        ),
-        "quiet_hours": Field(
-            Object(
-                "when nothing is sent",
-                {
-                    "from": Field(Text("time"), "beginning", needed=True),
-                    "to": Field(Text("time"), "end", needed=True),
-                    "then": Field(Text(choices=("defer", "skip")), "what happens instead", default="defer"),
-                    "days": _F_DAYS,
-                    "zone": _F_ZONE,
-                },
-            ),
-            "quiet hours",
-        ),
-    },
-)
-
-INSTALLATION = Object(
-    "the installation",
-    {
-        "version": Field(Number(1, 1, whole=True), "version of the language", default="1"),
-        "brand": Field(Table(Either((Text(), Number()), "text"), "word"), "what templates see as `brand`"),
-        "time_zone": Field(Text("zone"), "the installation's time zone", default="UTC"),
-        "locale": Field(Text("label"), "the installation's language", default="en"),
-        "channels": Field(
-            Table(
-                Object(
-                    "a channel",
-                    {
-                        "adapter": Field(Text("label"), "which adapter", default="outbox"),
-                        "on_unknown": Field(
-                            Text(choices=("assume_sent", "retry")),
-                            "what to think of a send whose fate is unknown",
-                            default="assume_sent",
-                        ),
-                        "rate": Field(Text("rate"), "no more than so many"),
-                        "settings": Field(
-                            Table(Anything(), "word"), "the adapter's own; secrets as `${NAME}`"
-                        ),
-                    },
-                )
-            ),
-            "channels by name",
-        ),
-        "consent": Field(
-            Object(
-                "what consent messages need",
-                {
-                    "marketing": Field(_CONSENT, "for marketing", default="opt_in"),
-                    "transactional": Field(_CONSENT, "for transactional messages", default="not_needed"),
-                },
-            ),
-            "what consent messages need",
-        ),
-        "policies": Field(Table(POLICY), "policies by name"),
-        "identities": Field(
-            Object(
-                "how identifiers lead to profiles",
-                {
-                    "merge_by": Field(Listing(Text("label")), "identifiers that merge profiles"),
-                    "attach": Field(Listing(Text("label")), "identifiers that are attached only"),
-                    "phone_region": Field(Text("label"), "region of phone numbers without a country code"),
-                },
-            ),
-            "how identifiers lead to profiles",
-        ),
-        "links": Field(
-            Object("links in messages", {"base_url": Field(Text("url"), "where links lead through")}),
-            "links in messages",
-        ),
     },
 )

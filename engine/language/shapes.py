@@ -107,6 +107,13 @@ KINDS: dict[str, TextKind] = {
         "a date and time such as `2026-11-11T10:00+08:00`",
         lambda text: scalars.read_instant(text) is not None,
     ),
+    "start": TextKind(
+        "J206",
+        "instant",
+        "a date and time such as `2026-11-11T10:00+08:00`, or a date",
+        lambda text: scalars.read_instant(text) is not None or scalars.read_date(text) is not None,
+    ),
+    "property": TextKind("J208", "property name", "a name", lambda text: 0 < len(text) <= 200),
     "zone": TextKind("J213", "time zone", "a name such as `Asia/Shanghai`", scalars.is_zone),
     "step_zone": TextKind(
         "J213",

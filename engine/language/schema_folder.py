@@ -1,0 +1,321 @@
+"""The other files of a project, defined once: catalogue, installation, scenarios."""
+
+from __future__ import annotations
+
+from engine.language.schema import CATEGORIES, DAYS_FIELD, EXPRESSION, TYPE_NAME, ZONE_FIELD
+from engine.language.shapes import (
+    Anything,
+    Boolean,
+    Either,
+    Field,
+    Listing,
+    Null,
+    Number,
+    Object,
+    Table,
+    Text,
+)
+
+_TYPE = Either(
+    (
+        TYPE_NAME,
+        Object(
+            "a property",
+            {
+                "type": Field(TYPE_NAME, "its type", needed=True),
+                "personal": Field(Boolean(), "kept out of histories and logs", default="false"),
+                "one_of": Field(Listing(Anything(), least=1), "the values it can have"),
+                "about": Field(Text(), "for people"),
+            },
+        ),
+    ),
+    "a type, or a mapping with `type`",
+)
+_ATTRIBUTE = Either(
+    (
+        TYPE_NAME,
+        Object(
+            "an attribute",
+            {
+                "type": Field(TYPE_NAME, "its type", needed=True),
+                "personal": Field(Boolean(), "kept out of histories and logs", default="false"),
+                "one_of": Field(Listing(Anything(), least=1), "the values it can have"),
+                "computed": Field(EXPRESSION, "worked out from events and other attributes, never set"),
+                "about": Field(Text(), "for people"),
+            },
+        ),
+    ),
+    "a type, or a mapping with `type`",
+)
+
+CATALOGUE = Object(
+    "the words that journeys may use",
+    {
+        "events": Field(
+            Table(
+                Either(
+                    (
+                        Object(
+                            "an event",
+                            {
+                                "about": Field(Text(), "for people"),
+                                "also_called": Field(Listing(Text("text")), "names that clients send"),
+                                "properties": Field(
+                                    Either((Table(_TYPE), Null()), "a mapping"), "its properties"
+                                ),
+                            },
+                        ),
+                        Null(),
+                    ),
+                    "a mapping with `about`, `also_called`, `properties`",
+                ),
+                "event",
+            ),
+            "events by name",
+        ),
+        "profile": Field(Table(_ATTRIBUTE, "word"), "the profile's attributes"),
+        "tags": Field(Listing(Text("label")), "tags"),
+        "segments": Field(
+            Table(
+                Either(
+                    (
+                        EXPRESSION,
+                        Object(
+                            "a static list", {"list": Field(Boolean(only=True), "a static list", needed=True)}
+                        ),
+                    ),
+                    "an expression or `{list: true}`",
+                )
+            ),
+            "segments by name",
+        ),
+        "stages": Field(
+            Listing(
+                Object(
+                    "a stage",
+                    {
+                        "name": Field(Text("label"), "the stage's name", needed=True),
+                        "where": Field(EXPRESSION, "who is in it; the last that holds counts"),
+                    },
+                )
+            ),
+            "stages of the customer's life; the last that holds",
+        ),
+    },
+)
+
+_CONSENT = Text(choices=("opt_in", "opt_out", "not_needed"))
+
+POLICY = Object(
+    "limits on messages",
+    {
+        "caps": Field(
+            Listing(
+                Object(
+                    "a frequency cap",
+                    {
+                        "per": Field(
+                            Text(choices=("person", "journey", "channel")), "counted over", default="person"
+                        ),
+                        "category": Field(Text(choices=CATEGORIES), "which messages count"),
+                        "channel": Field(Text("label"), "which channel counts"),
+                        "most": Field(Number(0, None, whole=True), "how many", needed=True),
+                        "within": Field(Text("positive_length"), "in how long", needed=True),
+                    },
+                )
+            ),
+            "frequency caps",
+        ),
+        "quiet_hours": Field(
+            Object(
+                "when nothing is sent",
+                {
+                    "from": Field(Text("time"), "beginning", needed=True),
+                    "to": Field(Text("time"), "end", needed=True),
+                    "then": Field(Text(choices=("defer", "skip")), "what happens instead", default="defer"),
+                    "days": DAYS_FIELD,
+                    "zone": ZONE_FIELD,
+                },
+            ),
+            "quiet hours",
+        ),
+    },
+)
+
+INSTALLATION = Object(
+    "the installation",
+    {
+        "version": Field(Number(1, 1, whole=True), "version of the language", default="1"),
+        "brand": Field(Table(Either((Text(), Number()), "text"), "word"), "what templates see as `brand`"),
+        "time_zone": Field(Text("zone"), "the installation's time zone", default="UTC"),
+        "locale": Field(Text("label"), "the installation's language", default="en"),
+        "channels": Field(
+            Table(
+                Object(
+                    "a channel",
+                    {
+                        "adapter": Field(Text("label"), "which adapter", default="outbox"),
+                        "on_unknown": Field(
+                            Text(choices=("assume_sent", "retry")),
+                            "what to think of a send whose fate is unknown",
+                            default="assume_sent",
+                        ),
+                        "rate": Field(Text("rate"), "no more than so many"),
+                        "settings": Field(
+                            Table(Anything(), "word"), "the adapter's own; secrets as `${NAME}`"
+                        ),
+                    },
+                )
+            ),
+            "channels by name",
+        ),
+        "consent": Field(
+            Object(
+                "what consent messages need",
+                {
+                    "marketing": Field(_CONSENT, "for marketing", default="opt_in"),
+                    "transactional": Field(_CONSENT, "for transactional messages", default="not_needed"),
+                },
+            ),
+            "what consent messages need",
+        ),
+        "policies": Field(Table(POLICY), "policies by name"),
+        "identities": Field(
+            Object(
+                "how identifiers lead to profiles",
+                {
+                    "merge_by": Field(Listing(Text("label")), "identifiers that merge profiles"),
+                    "attach": Field(Listing(Text("label")), "identifiers that are attached only"),
+                    "phone_region": Field(Text("label"), "region of phone numbers without a country code"),
+                },
+            ),
+            "how identifiers lead to profiles",
+        ),
+        "links": Field(
+            Object("links in messages", {"base_url": Field(Text("url"), "where links lead through")}),
+            "links in messages",
+        ),
+    },
+)
+
+EXITS = (
+    "completed",
+    "goal",
+    "exit_rule",
+    "stopped",
+    "superseded",
+    "expired",
+    "unsubscribed",
+    "cancelled",
+    "failed",
+)
+SKIP_REASONS = (
+    "no_address",
+    "no_consent",
+    "blocked",
+    "holdout",
+    "late",
+    "capped",
+    "quiet_hours",
+    "window",
+    "quota",
+    "budget",
+    "paused",
+    "render",
+    "exit_seen",
+)
+
+PERSON = Table(Anything(), "word")
+_EMPTY = Either((Object("nothing", {}), Null()), "`{}`")
+
+SCRIPT_ENTRY = Object(
+    "something that happens",
+    {
+        "after": Field(Text("length"), "since the entry before"),
+        "at": Field(Text("length"), "since `start`"),
+        "event": Field(Table(Anything(), "property", least=1), "an event: its `name`, its properties flat"),
+        "identify": Field(PERSON, "what becomes known of the customer"),
+        "consent": Field(Table(Boolean(), least=1), "channels, or `marketing`, and `true` or `false`"),
+        "enter": Field(Either((Table(Anything(), "property"), Null()), "`{}` or properties"), "puts them in"),
+        "pause": Field(_EMPTY, "pauses the journey"),
+        "resume": Field(_EMPTY, "resumes the journey"),
+    },
+)
+
+EXPECT = Object(
+    "what must come of it; only what is given is compared",
+    {
+        "entered": Field(
+            Either((Boolean(), Number(0, None, whole=True)), "`true`, `false` or a number"), "entries"
+        ),
+        "messages": Field(
+            Listing(
+                Object(
+                    "a message",
+                    {
+                        "at": Field(Text("length"), "since the first entry, or `start` if there is none"),
+                        "channel": Field(Text("label"), "by which channel"),
+                        "template": Field(Text("label"), "its template"),
+                        "step": Field(Text("id"), "the step that sent it"),
+                    },
+                )
+            ),
+            "exactly these messages, in order",
+        ),
+        "exit": Field(
+            Either((Text(choices=EXITS), Listing(Text(choices=EXITS))), "an exit, or a list of exits"),
+            "of the last enrolment; a list: of all, in order",
+        ),
+        "converted": Field(Boolean(), "whether the goal was reached in time"),
+        "tags": Field(
+            Object(
+                "tags afterwards",
+                {
+                    "has": Field(Listing(Text("label")), "tags that are there"),
+                    "lacks": Field(Listing(Text("label")), "tags that are not"),
+                },
+            ),
+            "tags afterwards",
+        ),
+        "attributes": Field(Table(Anything(), "word"), "attributes afterwards; null is not set"),
+        "steps": Field(Listing(Text("id")), "ids of the steps begun, in order"),
+        "skipped": Field(
+            Listing(
+                Object(
+                    "a message step that sent nothing",
+                    {
+                        "step": Field(Text("id"), "the step"),
+                        "reason": Field(Text(choices=SKIP_REASONS), "why, for its first listed channel"),
+                    },
+                )
+            ),
+            "message steps that sent nothing",
+        ),
+    },
+)
+
+SCENARIO = Object(
+    "a scenario",
+    {
+        "name": Field(Text(), "what it shows", needed=True),
+        "profile": Field(PERSON, "the customer at `start`"),
+        "start": Field(
+            Text("start"), "when the script begins", default="2026-01-01T09:00 in the installation's zone"
+        ),
+        "script": Field(Listing(SCRIPT_ENTRY), "what happens"),
+        "variant": Field(Table(Text("label"), "id"), "forces splits: step id to variant"),
+        "holdout": Field(Boolean(), "whether the customer is held out", default="false"),
+        "policy": Field(Text("label"), "a policy of `kairos.yaml` that applies", default="none"),
+        "answers": Field(Table(Anything(), "id"), "stand-ins for webhooks and actions: step id to answer"),
+        "fails": Field(Listing(Text("id")), "webhooks and actions that fail"),
+        "expect": Field(EXPECT, "what must come of it", needed=True),
+    },
+)
+
+SCENARIOS = Object(
+    "scenarios of one journey",
+    {
+        "journey": Field(Text("id"), "the journey", needed=True),
+        "scenarios": Field(Listing(SCENARIO), "the scenarios", needed=True),
+    },
+)
