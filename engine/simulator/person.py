@@ -1,0 +1,204 @@
+"""A customer of a simulation: profile, consents, history, entries and enrolments, all in memory."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, Literal
+
+from engine.core.commands import Ask, Perform, Send, Trace
+from engine.core.inputs import EntryState
+from engine.core.plan import Message
+from engine.core.state import State
+from engine.language.expressions import Occurrence
+from engine.simulator.journey import SimulatedJourney
+
+IDENTIFIERS = ("external_id", "email", "phone", "wechat", "wecom", "alipay", "push")
+ADDRESS_OF = {"sms": "phone", "miniprogram": "wechat"}
+"""Which identifier a channel writes to, where it is not the one of its own name."""
+EVERY_CHANNEL = "*"
+_at = attrgetter("at")
+
+
+@dataclass(slots=True, eq=False)
+class SimulatedEvent:
+    """One event. `facts` is what expressions see of it. `enrolment_id` is set for `message.*` events."""
+
+    id: str
+    name: str
+    at: datetime
+    order: int
+    facts: dict[str, Any]
+    enrolment_id: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Change:
+    """Something other than an event that happens to a customer: data from a script or a stream."""
+
+    kind: Literal["identify", "consent", "enter", "pause", "resume"]
+    at: datetime
+    data: dict[str, Any] = field(default_factory=dict)
+    journey: str | None = None
+    id: str = ""
+    order: int = 0
+
+
+Happening = SimulatedEvent | Change
+
+
+@dataclass(slots=True, eq=False)
+class SentMessage:
+    """One message as it went out. `parts` is empty where a run does not render."""
+
+    at: datetime
+    step: str
+    template: str
+    channel: str
+    enrolment_id: str
+    journey: str
+    passed_over: tuple[tuple[str, str], ...] = ()
+    parts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class EntryRow:
+    """The entry state of one (journey, `one_per` value) of this customer."""
+
+    journey: SimulatedJourney
+    one_per: str
+    state: EntryState = field(default_factory=EntryState)
+
+
+@dataclass(slots=True, eq=False)
+class Enrolment:
+    """One enrolment of a simulation, live or ended."""
+
+    id: str
+    journey: SimulatedJourney
+    person: Person
+    row: EntryRow
+    trigger: SimulatedEvent
+    entered_at: datetime
+    state: State
+    answers: dict[str, Any] = field(default_factory=dict)
+    trace: list[Trace] = field(default_factory=list)
+    messages: list[SentMessage] = field(default_factory=list)
+    followed: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """Journeys that its `enter` steps named, with the trigger's properties."""
+    render_errors: dict[str, str] = field(default_factory=dict)
+    """Message step to why its template could not be rendered."""
+    converted_at: datetime | None = None
+    exit_detail: str | None = None
+
+    @property
+    def live(self) -> bool:
+        return self.state.exit is None
+
+    def skipped(self) -> list[Trace]:
+        """The message steps that sent nothing, in order of time; `detail` is the reason."""
+        steps = self.journey.plan.steps
+        return [
+            line
+            for line in self.trace
+            if line.result == "skipped" and line.step is not None and isinstance(steps[line.step], Message)
+        ]
+
+
+class Person:
+    """One customer. Written only by the simulation and the changes it applies."""
+
+    def __init__(self, key: str, profile_id: str = "") -> None:
+        self.key = key
+        self.profile_id = profile_id or key
+        self.attributes: dict[str, Any] = {}
+        self.tags: frozenset[str] = frozenset()
+        self.segments: frozenset[str] = frozenset()
+        self.stage: str | None = None
+        self.consents: dict[str, bool] = {}
+        """Latest word for marketing by channel; `*` is every channel that has no later word of its own."""
+        self.addresses: dict[str, str] = {}
+        self.events: dict[str, SimulatedEvent] = {}
+        self.history: dict[str, list[Occurrence]] = {}
+        self.rows: dict[tuple[str, str], EntryRow] = {}
+        self.settling: list[EntryRow] = []
+        self.enrolments: list[Enrolment] = []
+        self.live: list[Enrolment] = []
+        self.measured: list[Enrolment] = []
+        """Enrolments that can still convert."""
+        self.script: deque[Happening] = deque()
+        """What is to happen, in order of time."""
+        self.pending: deque[SimulatedEvent] = deque()
+        """Events that the engine itself made at this instant."""
+        self.open: deque[tuple[Enrolment, Ask | Send | Perform]] = deque()
+        self.last_message: SentMessage | None = None
+
+    @property
+    def external_id(self) -> str | None:
+        value = self.attributes.get("external_id")
+        return value if isinstance(value, str) else None
+
+    @property
+    def time_zone(self) -> str | None:
+        value = self.attributes.get("time_zone")
+        return value if isinstance(value, str) else None
+
+    def set(self, values: Mapping[str, Any]) -> None:
+        """Writes attributes and identifiers; null clears."""
+        for name, value in values.items():
+            if value is None:
+                self.attributes.pop(name, None)
+            else:
+                self.attributes[name] = value
+        if any(name in IDENTIFIERS for name in values):
+            self.addresses = {
+                channel: self.attributes[kind]
+                for channel, kind in (
+                    (name, ADDRESS_OF.get(name, name)) for name in (*IDENTIFIERS, *ADDRESS_OF)
+                )
+                if isinstance(self.attributes.get(kind), str)
+            }
+
+    def grant(self, channel: str, granted: bool) -> None:
+        """The latest word on marketing by this channel; `*` and `marketing` are a word on all of them."""
+        if channel in (EVERY_CHANNEL, "marketing"):
+            self.consents = {EVERY_CHANNEL: granted}
+        else:
+            self.consents = {**self.consents, channel: granted}
+
+    def word(self, channel: str) -> bool | None:
+        """What this customer said about marketing by this channel; None for nothing."""
+        said = self.consents.get(channel)
+        return self.consents.get(EVERY_CHANNEL) if said is None else said
+
+    def retag(self, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+        self.tags = (self.tags | frozenset(add)) - frozenset(remove)
+
+    def remember(self, event: SimulatedEvent, counted: bool = True) -> None:
+        """Keeps the event for expressions; `counted` also as part of the history."""
+        self.events[event.id] = event
+        if counted:
+            known = self.history.get(event.name)
+            if known is None:
+                self.history[event.name] = [Occurrence(event.at, event.facts)]
+            elif known[-1].at <= event.at:
+                known.append(Occurrence(event.at, event.facts))
+            else:
+                insort(known, Occurrence(event.at, event.facts), key=_at)
+
+    def next_at(self) -> datetime | None:
+        """The next instant at which something happens to this customer."""
+        found: datetime | None = self.script[0].at if self.script else None
+        for row in self.settling:
+            due_at = row.state.due_at
+            if due_at is not None and (found is None or due_at < found):
+                found = due_at
+        for enrolment in self.live:
+            wake_at = enrolment.state.wake_at
+            if wake_at is not None and (found is None or wake_at < found):
+                found = wake_at
+        return found

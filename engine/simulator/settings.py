@@ -1,0 +1,64 @@
+"""What a run is made with: the installation's part, and the stand-ins of a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from engine.core.plan import Plan
+from engine.language.catalogue import Catalogue
+from engine.language.expressions import Definitions
+from engine.language.installation import Installation
+
+Renderer = Callable[[str, str, Mapping[str, Any]], Mapping[str, str]]
+"""(message, channel, context) to its parts. Raises `engine.content.RenderError`."""
+
+
+@dataclass(slots=True)
+class StandIns:
+    """What a scenario puts in place of chance and of the world outside."""
+
+    variants: dict[str, str] = field(default_factory=dict)
+    """Step id to variant name, for every enrolment."""
+    holdout: bool | None = None
+    """None takes the hash."""
+    answers: dict[str, Any] = field(default_factory=dict)
+    """Step id to the answer of its webhook or action; null where there is none."""
+    fails: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """The installation that a run happens in."""
+
+    plans: Mapping[str, Plan]
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    installation: Installation = field(default_factory=Installation)
+    render: Renderer | None = None
+    """None: messages are not rendered."""
+    follow: bool = False
+    """Whether an `enter` step really starts the other journey."""
+    stand_ins: StandIns = field(default_factory=StandIns)
+
+    def definitions(self) -> Definitions:
+        return Definitions(
+            segments={name: text for name, text in self.catalogue.segments.items() if text is not None},
+            computed={
+                name: about.computed
+                for name, about in self.catalogue.profile.items()
+                if about.computed is not None
+            },
+            stages=tuple((stage.name, stage.where) for stage in self.catalogue.stages),
+        )
+
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.installation.time_zone)
+
+    def attribute_types(self) -> dict[str, str]:
+        return {name: about.type for name, about in self.catalogue.profile.items()}
+
+    def event_types(self, name: str) -> dict[str, str]:
+        event = self.catalogue.event(name)
+        return {} if event is None else {key: about.type for key, about in event.properties.items()}

@@ -1,0 +1,450 @@
+"""The driver: takes what happens to each customer in order, instant by instant, and runs the reducers.
+
+At one instant of one customer: controls, then events by order of arrival, then timers (of enrolments and of
+settling entries), all drained before a command is run; then one command, and round again for what it caused.
+An event meets live enrolments first (in order of entry), then entries. A message is accepted at once and
+settles at the same instant. Customers do not touch each other, so their order within an instant is of no
+consequence; they share one heap so that a run goes forward in time as a whole.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from datetime import datetime, tzinfo
+from typing import Any
+
+from engine.core.advance import advance, begin, overtaken
+from engine.core.calendar import zone_of
+from engine.core.commands import Ask, Command, Decision, Enter, Exited, Refused, Send, Settle, Trace
+from engine.core.consider import consider
+from engine.core.convert import converts
+from engine.core.identity import event_id, one_per_text
+from engine.core.inputs import (
+    Answered,
+    Control,
+    Due,
+    Ended,
+    Entered,
+    EntryInput,
+    EventSeen,
+    Exit,
+    Input,
+    Settled,
+    Triggered,
+    UnlessSeen,
+)
+from engine.language.expressions import Facts, compile_expression, event_facts
+from engine.language.types import to_json, typed
+from engine.policy import Settings
+from engine.simulator.journey import SimulatedJourney
+from engine.simulator.person import EVERY_CHANNEL, Change, Enrolment, EntryRow, Person, SimulatedEvent
+from engine.simulator.settings import Surroundings
+from engine.simulator.work import perform, send
+
+_MANUAL = "manual"
+
+
+class Simulation:
+    """One run. Add people and what happens to them, then `run`."""
+
+    def __init__(self, surroundings: Surroundings, journeys: Iterable[str]) -> None:
+        """Only `journeys` run. Every one of them must be among the plans of `surroundings`."""
+        self.surroundings = surroundings
+        self.journeys = {name: SimulatedJourney(surroundings.plans[name]) for name in journeys}
+        self.definitions = surroundings.definitions()
+        self.attribute_types = surroundings.attribute_types()
+        self.zone: tzinfo = surroundings.zone()
+        self.policy = Settings(surroundings.installation.consent)
+        self.enrolments: list[Enrolment] = []
+        self.refused: dict[str, dict[str, int]] = {name: {} for name in self.journeys}
+        """Journey to reason to how many entries were refused for it."""
+        self._event_types: dict[str, dict[str, str]] = {}
+        self._triggers: dict[str, list[SimulatedJourney]] = {}
+        self._spoken = repr([journey.plan for journey in self.journeys.values()]) + repr(self.definitions)
+        self._heard: dict[str, bool] = {}
+        for journey in self.journeys.values():
+            trigger = journey.plan.trigger
+            if trigger.kind == "event" and trigger.event is not None:
+                self._triggers.setdefault(trigger.event, []).append(journey)
+        self.now: datetime | None = None
+        """The last instant at which anything happened."""
+        self._heap: list[tuple[datetime, int, Person]] = []
+        self._orders = 0
+
+    # --- from outside -----------------------------------------------------------------------------------
+
+    def event(
+        self,
+        name: str,
+        at: datetime,
+        properties: Mapping[str, Any],
+        id: str,
+        enrolment_id: str | None = None,
+    ) -> SimulatedEvent:
+        """An event in the form that the simulation keeps, next in order of arrival."""
+        types = self._event_types.get(name)
+        if types is None:
+            types = self._event_types[name] = self.surroundings.event_types(name)
+        facts = event_facts(name, id, at, properties, types)
+        return SimulatedEvent(id, name, at, self.next_order(), facts, enrolment_id)
+
+    def next_order(self) -> int:
+        """The next place in the order of arrival."""
+        self._orders += 1
+        return self._orders
+
+    def typed_attributes(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return typed(values, self.attribute_types, self.zone)
+
+    def add(self, person: Person) -> None:
+        """Takes the person in; its script must be sorted by time."""
+        self._schedule(person, len(self._heap))
+
+    def run(self, until: datetime | None = None) -> None:
+        """Goes on until nothing is to happen any more, or up to and with `until`."""
+        heap = self._heap
+        while heap and (until is None or heap[0][0] <= until):
+            at, number, person = heapq.heappop(heap)
+            self.now = at
+            self._instant(person, at)
+            self._schedule(person, number)
+
+    def _schedule(self, person: Person, number: int) -> None:
+        at = person.next_at()
+        if at is not None:
+            heapq.heappush(self._heap, (at, number, person))
+
+    # --- one instant ------------------------------------------------------------------------------------
+
+    def _instant(self, person: Person, at: datetime) -> None:
+        while True:
+            self._drain(person, at)
+            if self._fire(person, at):
+                continue
+            if not person.open:
+                return
+            enrolment, command = person.open.popleft()
+            if not enrolment.live:
+                continue
+            if isinstance(command, Ask):
+                self._advance(enrolment, self._answer(enrolment, command))
+            elif overtaken(enrolment.state):
+                self._advance(enrolment, Settled(command.step, "skipped", at, reason="exit_seen"))
+            elif isinstance(command, Send):
+                self._advance(enrolment, send(self, enrolment, command))
+            else:
+                self._advance(enrolment, perform(self, enrolment, command))
+
+    def _drain(self, person: Person, at: datetime) -> None:
+        script, pending = person.script, person.pending
+        while True:
+            if script and script[0].at <= at:
+                happening = script.popleft()
+                if isinstance(happening, SimulatedEvent):
+                    self._route(person, happening)
+                else:
+                    self._change(person, happening)
+            elif pending:
+                self._route(person, pending.popleft())
+            else:
+                return
+
+    def _fire(self, person: Person, at: datetime) -> bool:
+        fired = False
+        for enrolment in tuple(person.live):
+            wake_at = enrolment.state.wake_at
+            if wake_at is not None and wake_at <= at:
+                self._advance(enrolment, Due(at))
+                fired = True
+        if person.settling:
+            for row in tuple(person.settling):
+                due_at = row.state.due_at
+                if due_at is not None and due_at <= at:
+                    self._consider(person, row, Due(at))
+                    fired = True
+        return fired
+
+    # --- events -----------------------------------------------------------------------------------------
+
+    def _route(self, person: Person, event: SimulatedEvent) -> None:
+        name, at = event.name, event.at
+        of_message = name.startswith("message.")
+        if of_message and event.enrolment_id is None:
+            self._of_last_message(person, event)
+        person.remember(event)
+        for enrolment in tuple(person.live):
+            own = not of_message or event.enrolment_id == enrolment.id
+            conditions = enrolment.journey.conditions(name, own)
+            if conditions:
+                facts = self.facts(enrolment, at, event)
+                held = tuple(id for id, where in conditions if where is None or where(facts) is True)
+                if held:
+                    if "goal" in held:
+                        self._measure(enrolment, at)
+                    self._advance(enrolment, EventSeen(event.id, name, at, at, event.order, held))
+        if person.measured:
+            self._measure_ended(person, event, of_message)
+        for row in tuple(person.settling):
+            journey = row.journey
+            if journey.unless_event == name and row.state.pending_id is not None:
+                facts = self.facts_of(person, at, event, person.events.get(row.state.pending_id))
+                if journey.unless is None or journey.unless(facts) is True:
+                    self._consider(person, row, UnlessSeen(event.id, at, at))
+        triggered = self._triggers.get(name)
+        if triggered:
+            for journey in triggered:
+                self._trigger(person, journey, event)
+
+    def _of_last_message(self, person: Person, event: SimulatedEvent) -> None:
+        """A `message.*` event from outside belongs to the last message sent."""
+        message = person.last_message
+        if message is not None:
+            event.enrolment_id = message.enrolment_id
+            about = {"step": message.step, "template": message.template, "channel": message.channel}
+            event.facts = {**about, **event.facts}
+
+    def _measure(self, enrolment: Enrolment, at: datetime) -> None:
+        if enrolment.converted_at is None and converts(enrolment.journey.plan, enrolment.entered_at, at):
+            enrolment.converted_at = at
+
+    def _measure_ended(self, person: Person, event: SimulatedEvent, of_message: bool) -> None:
+        """A goal that comes after the end is still a conversion, if it comes in time."""
+        for enrolment in tuple(person.measured):
+            goal = enrolment.journey.plan.goal
+            if goal is None or enrolment.converted_at is not None:
+                person.measured.remove(enrolment)
+            elif event.at > enrolment.entered_at + goal.within:
+                person.measured.remove(enrolment)
+            elif not enrolment.live and goal.when.event == event.name:
+                if of_message and event.enrolment_id != enrolment.id and not goal.when.any:
+                    continue
+                where = goal.when.where
+                facts = self.facts(enrolment, event.at, event)
+                if where is None or compile_expression(where)(facts) is True:
+                    self._measure(enrolment, event.at)
+
+    def _trigger(self, person: Person, journey: SimulatedJourney, event: SimulatedEvent) -> None:
+        facts = self.facts_of(person, event.at, event, None)
+        if journey.where is not None and journey.where(facts) is not True:
+            return
+        value = None if journey.one_per is None else to_json(journey.one_per(facts))
+        row = self._row(person, journey, value)
+        self._consider(person, row, Triggered(event.id, event.at, event.at, event.order))
+
+    def _row(self, person: Person, journey: SimulatedJourney, value: Any) -> EntryRow:
+        one_per = one_per_text(value)
+        row = person.rows.get((journey.name, one_per))
+        if row is None:
+            row = person.rows[journey.name, one_per] = EntryRow(journey, one_per)
+        return row
+
+    def emit(
+        self,
+        person: Person,
+        name: str,
+        at: datetime,
+        properties: Mapping[str, Any],
+        id: str,
+        enrolment_id: str | None = None,
+    ) -> None:
+        """An event that the engine itself makes. Left out where no journey could notice it."""
+        heard = self._heard.get(name)
+        if heard is None:
+            heard = self._heard[name] = name in self._spoken
+        if heard:
+            person.pending.append(self.event(name, at, properties, event_id("engine", id), enrolment_id))
+
+    # --- what else happens ------------------------------------------------------------------------------
+
+    def _change(self, person: Person, change: Change) -> None:
+        at = change.at
+        if change.kind == "identify":
+            self.identify(person, change.data)
+        elif change.kind == "consent":
+            for channel, granted in change.data.items():
+                self._consent(person, channel, granted, at)
+        elif change.kind == "enter":
+            journey = self.journeys.get(change.journey or "")
+            if journey is not None and journey.plan.trigger.kind == "manual":
+                self.enter(person, journey, change.data, at, change.id)
+        elif change.kind in ("pause", "resume"):
+            for journey in self.journeys.values():
+                journey.paused = change.kind == "pause"
+            for enrolment in tuple(person.live):
+                self._advance(enrolment, Control("pause" if change.kind == "pause" else "resume", at))
+
+    def identify(self, person: Person, data: Mapping[str, Any]) -> None:
+        """Writes a profile as scenarios give it: attributes, identifiers, `tags consents segments`."""
+        rest = dict(data)
+        person.retag(add=rest.pop("tags", None) or ())
+        for channel in rest.pop("consents", None) or ():
+            person.grant(channel, True)
+        person.segments |= frozenset(rest.pop("segments", None) or ())
+        person.set(self.typed_attributes(rest))
+
+    def _consent(self, person: Person, channel: str, granted: bool, at: datetime) -> None:
+        person.grant(channel, granted)
+        if not granted and not self._may_market(person):
+            for enrolment in tuple(person.live):
+                if enrolment.journey.plan.category == "marketing":
+                    self._advance(enrolment, Control("end", at, "unsubscribed"))
+        name = "*" if channel == "marketing" else channel
+        self.emit(
+            person,
+            "consent.changed",
+            at,
+            {"channel": name, "granted": granted},
+            f"{person.key}/consent/{name}/{at.isoformat()}",
+        )
+
+    def _may_market(self, person: Person) -> bool:
+        if any(person.consents.values()):
+            return True
+        opted_out_only = self.surroundings.installation.consent.get("marketing") != "opt_in"
+        return opted_out_only and EVERY_CHANNEL not in person.consents
+
+    def enter(
+        self,
+        person: Person,
+        journey: SimulatedJourney,
+        properties: Mapping[str, Any],
+        at: datetime,
+        id: str,
+    ) -> None:
+        """Puts the customer into a `manual` journey; `properties` become those of `trigger`."""
+        types = journey.plan.trigger.properties
+        facts = event_facts(_MANUAL, id, at, properties, types)
+        event = SimulatedEvent(id, _MANUAL, at, self.next_order(), facts)
+        person.remember(event, counted=False)
+        self._trigger(person, journey, event)
+
+    # --- reducers ---------------------------------------------------------------------------------------
+
+    def _advance(self, enrolment: Enrolment, given: Input) -> None:
+        enrolment.state, commands = advance(enrolment.journey.plan, enrolment.state, given)
+        for command in commands:
+            self._take(enrolment, command)
+
+    def _take(self, enrolment: Enrolment, command: Command) -> None:
+        person = enrolment.person
+        if isinstance(command, Trace):
+            enrolment.trace.append(command)
+        elif isinstance(command, Exited):
+            self._ended(enrolment, command.exit, command.at, command.detail)
+        else:
+            person.open.append((enrolment, command))
+
+    def _ended(self, enrolment: Enrolment, exit: Exit, at: datetime, detail: str | None) -> None:
+        person = enrolment.person
+        enrolment.exit_detail = detail
+        person.live.remove(enrolment)
+        self.emit(
+            person,
+            "journey.exited",
+            at,
+            {"journey": enrolment.journey.name, "exit": exit},
+            f"{enrolment.id}/exited",
+        )
+        self._consider(person, enrolment.row, Ended(enrolment.id, at))
+
+    def _consider(self, person: Person, row: EntryRow, given: EntryInput) -> None:
+        journey = row.journey
+        row.state, decisions = consider(
+            journey.plan,
+            person.key,
+            row.one_per,
+            row.state,
+            given,
+            paused=journey.paused,
+            holdout=self.surroundings.stand_ins.holdout,
+        )
+        waits = row.state.due_at is not None
+        if waits and row not in person.settling:
+            person.settling.append(row)
+        elif not waits and row in person.settling:
+            person.settling.remove(row)
+        for decision in decisions:
+            self._decided(person, row, decision)
+
+    def _decided(self, person: Person, row: EntryRow, decision: Decision) -> None:
+        if isinstance(decision, Settle):
+            return
+        if isinstance(decision, Refused):
+            counts = self.refused[row.journey.name]
+            counts[decision.reason] = counts.get(decision.reason, 0) + 1
+            return
+        self._enrol(person, row, decision)
+
+    def _enrol(self, person: Person, row: EntryRow, decision: Enter) -> None:
+        if decision.supersedes is not None:
+            for old in tuple(person.live):
+                if old.id == decision.supersedes:
+                    self._advance(old, Control("end", decision.at, "superseded"))
+        id = row.state.live_id
+        assert id is not None, "an entry makes its enrolment live"
+        state = begin(
+            id,
+            person.key,
+            decision.event_id,
+            holdout=decision.holdout,
+            variants=self.surroundings.stand_ins.variants,
+        )
+        trigger = person.events[decision.event_id]
+        enrolment = Enrolment(id, row.journey, person, row, trigger, decision.at, state)
+        person.enrolments.append(enrolment)
+        person.live.append(enrolment)
+        self.enrolments.append(enrolment)
+        if row.journey.plan.goal is not None:
+            person.measured.append(enrolment)
+        self._advance(enrolment, Entered(decision.at))
+
+    # --- facts ------------------------------------------------------------------------------------------
+
+    def facts(self, enrolment: Enrolment, now: datetime, event: SimulatedEvent | None) -> Facts:
+        """What an expression of this enrolment is evaluated on."""
+        found = self.facts_of(enrolment.person, now, event, enrolment.trigger)
+        found.answers = enrolment.answers
+        return found
+
+    def facts_of(
+        self,
+        person: Person,
+        now: datetime,
+        event: SimulatedEvent | None,
+        trigger: SimulatedEvent | None,
+    ) -> Facts:
+        zone = person.time_zone
+        return Facts(
+            now=now,
+            key=person.key,
+            profile=person.attributes,
+            tags=person.tags,
+            segments=person.segments,
+            stage=person.stage,
+            consents=person.consents,
+            trigger=None if trigger is None else trigger.facts,
+            event=None if event is None else event.facts,
+            history=person.history,
+            definitions=self.definitions,
+            zone=self.zone if zone is None else zone_of(zone),
+        )
+
+    def moved_by(self, enrolment: Enrolment, event_id: str | None) -> SimulatedEvent:
+        """The event that last moved the enrolment; at first its trigger."""
+        if event_id is None:
+            return enrolment.trigger
+        return enrolment.person.events.get(event_id, enrolment.trigger)
+
+    def _answer(self, enrolment: Enrolment, ask: Ask) -> Answered:
+        facts = self.facts(enrolment, ask.at, self.moved_by(enrolment, ask.event_id))
+        installation = self.surroundings.installation.time_zone
+        values: list[Any] = []
+        for question in ask.questions:
+            if question.kind == "expression":
+                values.append(to_json(compile_expression(question.text)(facts)))
+            elif question.text == "profile":
+                values.append(enrolment.person.time_zone or installation)
+            else:
+                values.append(installation)
+        return Answered(ask.ask_id, tuple(values), ask.at)

@@ -1,0 +1,141 @@
+"""What a simulation does for `Send` and `Perform`: the work that the durable drivers hand to activities."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from engine.content.errors import RenderError
+from engine.core.commands import Perform, Send
+from engine.core.identity import delivery_key, event_id
+from engine.core.inputs import Settled
+from engine.core.plan import Effect, Message
+from engine.language.expressions import Facts, compile_expression
+from engine.language.types import to_json
+from engine.policy import Profile, Request, Settings, Skip, decide
+from engine.policy import Send as SendVerdict
+from engine.simulator.person import Enrolment, Person, SentMessage
+
+if TYPE_CHECKING:
+    from engine.simulator.simulation import Simulation
+
+
+def send(run: Simulation, enrolment: Enrolment, command: Send) -> Settled:
+    """Chooses the channel, renders if the run renders, and counts as accepted at once."""
+    step = enrolment.journey.plan.steps[command.step]
+    assert isinstance(step, Message), "only a message step sends"
+    person, at = enrolment.person, command.at
+    verdict = decide(
+        (Request(person.profile_id, step.channels, step.category, at, enrolment.state.holdout),),
+        {person.profile_id: _policy_profile(person, step)},
+        run.policy,
+    )[0]
+    if isinstance(verdict, Skip):
+        return Settled(step.id, "skipped", at, reason=verdict.reason, passed_over=verdict.passed_over)
+    if not isinstance(verdict, SendVerdict):
+        return Settled(
+            step.id,
+            "deferred",
+            at,
+            reason=verdict.reason,
+            until=verdict.until,
+            passed_over=verdict.passed_over,
+        )
+    channel = verdict.channels[0]
+    parts: dict[str, str] = {}
+    if run.surroundings.render is not None:
+        try:
+            parts = dict(run.surroundings.render(step.template, channel, _context(run, enrolment, command)))
+        except RenderError as error:
+            enrolment.render_errors[step.id] = str(error)
+            return Settled(step.id, "skipped", at, reason="render", passed_over=verdict.passed_over)
+    message = SentMessage(
+        at, step.id, step.template, channel, enrolment.id, enrolment.journey.name, verdict.passed_over, parts
+    )
+    enrolment.messages.append(message)
+    person.last_message = message
+    run.emit(
+        person,
+        "message.sent",
+        at,
+        {"step": step.id, "template": step.template, "channel": channel},
+        f"{enrolment.id}/{step.id}/sent",
+        enrolment.id,
+    )
+    return Settled(step.id, "sent", at, channel=channel, passed_over=verdict.passed_over)
+
+
+def _policy_profile(person: Person, step: Message) -> Profile:
+    addresses, consents = person.addresses, {}
+    for channel in step.channels:
+        if channel == "webhook":
+            addresses = {**addresses, channel: person.key}
+        if step.category == "marketing":
+            word = person.word(channel)
+            if word is not None:
+                consents[channel, "marketing"] = word
+    return Profile(addresses, consents)
+
+
+def _context(run: Simulation, enrolment: Enrolment, command: Send) -> dict[str, Any]:
+    person = enrolment.person
+    return {
+        "profile": person.attributes,
+        "trigger": enrolment.trigger.facts,
+        "event": run.moved_by(enrolment, command.event_id).facts,
+        "answers": enrolment.answers,
+        "now": command.at,
+        "brand": run.surroundings.installation.brand,
+        "links": {},
+    }
+
+
+def perform(run: Simulation, enrolment: Enrolment, command: Perform) -> Settled:
+    """Does an effect: `update` really, `enter` if the run follows it, the rest by its stand-in."""
+    step = enrolment.journey.plan.steps[command.step]
+    assert isinstance(step, Effect), "only an effect performs"
+    at = command.at
+    if step.verb == "update":
+        facts = run.facts(enrolment, at, run.moved_by(enrolment, command.event_id))
+        _update(run, enrolment, step, at, facts)
+    elif step.verb == "enter":
+        facts = run.facts(enrolment, at, run.moved_by(enrolment, command.event_id))
+        given = {name: _value(text, facts) for name, text in (step.spec.get("with") or {}).items()}
+        _enter(run, enrolment, step, at, given)
+    else:
+        failed = step.id in run.surroundings.stand_ins.fails
+        if step.save_as is not None:
+            answer = None if failed else run.surroundings.stand_ins.answers.get(step.id)
+            enrolment.answers = {**enrolment.answers, step.save_as: answer}
+        if failed:
+            return Settled(step.id, "failed", at, reason="the scenario says that it fails")
+    return Settled(step.id, "done", at)
+
+
+def _value(text: Any, facts: Facts) -> Any:
+    """A value as plans keep it: expressions are text, everything else is itself."""
+    return compile_expression(text)(facts) if isinstance(text, str) else text
+
+
+def _update(run: Simulation, enrolment: Enrolment, step: Effect, at: datetime, facts: Facts) -> None:
+    person, spec = enrolment.person, step.spec
+    # All of a `set` is worked out before any of it is written.
+    values = {name: _value(text, facts) for name, text in (spec.get("set") or {}).items()}
+    person.set(run.typed_attributes({name: to_json(value) for name, value in values.items()}))
+    person.retag(spec.get("add_tags") or (), spec.get("remove_tags") or ())
+    stage = spec.get("stage")
+    if stage is not None and stage != person.stage:
+        before, person.stage = person.stage, stage
+        run.emit(
+            person, "stage.changed", at, {"stage": stage, "before": before}, f"{enrolment.id}/{step.id}/stage"
+        )
+
+
+def _enter(run: Simulation, enrolment: Enrolment, step: Effect, at: datetime, given: dict[str, Any]) -> None:
+    name = str(step.spec.get("journey"))
+    data = {key: to_json(value) for key, value in given.items()}
+    enrolment.followed.append((name, data))
+    journey = run.journeys.get(name)
+    if run.surroundings.follow and journey is not None:
+        id = event_id("enter", delivery_key(enrolment.id, step.id))
+        run.enter(enrolment.person, journey, data, at, id)
