@@ -1,0 +1,107 @@
+"""The ledger of consents: only ever added to. The current state is read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engine.store import batch
+
+EVERY_CHANNEL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """One entry: granted or withdrawn, at the logical instant `at`. Channel `*` means every channel."""
+
+    profile_id: str
+    channel: str
+    granted: bool
+    at: datetime
+    category: str = "marketing"
+    source: str | None = None
+    text_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentConsents:
+    """What one profile consents to now: (category, channel) to the last entry's answer.
+
+    An entry for every channel speaks for the channels whose own entry is older.
+    """
+
+    known: dict[tuple[str, str], tuple[bool, datetime, int]]
+
+    def granted(self, channel: str, category: str = "marketing") -> bool | None:
+        """Whether it was granted last; None if nothing was ever recorded."""
+        own = self.known.get((category, channel))
+        every = self.known.get((category, EVERY_CHANNEL))
+        entries = [entry for entry in (own, every) if entry is not None]
+        return max(entries, key=lambda entry: entry[1:])[0] if entries else None
+
+    def channels(self, category: str = "marketing") -> dict[str, bool]:
+        """Every channel with an entry of this category, `*` among them, to what holds for it now."""
+        return {
+            channel: self.granted(channel, category) is True
+            for kind, channel in self.known
+            if kind == category
+        }
+
+
+async def add_batch(connection: AsyncConnection, entries: Sequence[Consent]) -> None:
+    """Adds entries; of two at one instant the later in the list counts."""
+    if not entries:
+        return
+    names = Consent.__slots__
+    fields = batch.records(
+        place="integer",
+        profile_id="uuid",
+        channel="text",
+        granted="boolean",
+        at="timestamptz",
+        category="text",
+        source="text",
+        text_version="text",
+    )
+    listed = ", ".join(names)
+    await connection.execute(
+        sa.text(f"INSERT INTO consents ({listed}) SELECT {listed} FROM {fields} ORDER BY place"),
+        batch.rows(
+            [{"place": i, **{n: getattr(entry, n) for n in names}} for i, entry in enumerate(entries)]
+        ),
+    )
+
+
+async def current(
+    connection: AsyncConnection, profile_ids: Iterable[str], at: datetime | None = None
+) -> dict[str, CurrentConsents]:
+    """The current consents of each profile (as of the logical instant `at`); all ids given are present."""
+    ids = sorted(set(profile_ids))
+    result = await connection.execute(
+        sa.text(f"""
+            SELECT DISTINCT ON (profile_id, channel, category)
+                profile_id, channel, category, granted, at, id
+            FROM consents WHERE profile_id = ANY(CAST(:ids AS uuid[])) {"" if at is None else "AND at <= :at"}
+            ORDER BY profile_id, channel, category, at DESC, id DESC
+        """).columns(profile_id=sa.Uuid(as_uuid=False)),
+        {"ids": ids} | ({} if at is None else {"at": at}),
+    )
+    found = {profile_id: CurrentConsents({}) for profile_id in ids}
+    for row in result:
+        found[row.profile_id].known[(row.category, row.channel)] = (row.granted, row.at, row.id)
+    return found
+
+
+async def history(connection: AsyncConnection, profile_id: str) -> list[Consent]:
+    """All entries of one profile, oldest first."""
+    result = await connection.execute(
+        sa.text(
+            f"SELECT {batch.columns(Consent)} FROM consents WHERE profile_id = :id ORDER BY at, id"
+        ).columns(profile_id=sa.Uuid(as_uuid=False)),
+        {"id": profile_id},
+    )
+    return [batch.build(Consent, row) for row in result.mappings()]
