@@ -6,3 +6,27 @@ come in as data, a `Report` or `Outcome` goes out.
 
 May import `engine.core`, `engine.language`, `engine.policy`, `engine.content`.
 """
+
+from engine.simulator.compare import Difference, compare
+from engine.simulator.coverage import Coverage, coverage
+from engine.simulator.history import simulate
+from engine.simulator.report import JourneyReport, Report, Tally
+from engine.simulator.scenario import ScenarioRun, run_scenario
+from engine.simulator.settings import StandIns, Surroundings
+from engine.simulator.simulation import Simulation
+
+__all__ = [
+    "Coverage",
+    "Difference",
+    "JourneyReport",
+    "Report",
+    "ScenarioRun",
+    "Simulation",
+    "StandIns",
+    "Surroundings",
+    "Tally",
+    "compare",
+    "coverage",
+    "run_scenario",
+    "simulate",
+]

@@ -133,7 +133,8 @@ def _warnings(result: ScenarioRun) -> list[str]:
         if step in drawn and step not in forced:
             took = [e.state.variants[step] for e in result.enrolments if step in e.state.variants]
             warnings.append(
-                f"split `{step}` was left to chance and took `{took[-1]}`: say `variant: {{{step}: {took[-1]}}}`"
+                f"split `{step}` was left to chance and took `{took[-1]}`: "
+                f"say `variant: {{{step}: {took[-1]}}}`"
             )
     trigger = plan.trigger
     if trigger.kind == "event" and any(entry.kind == "enter" for entry in result.scenario.script):

@@ -42,7 +42,7 @@ from engine.simulator.person import EVERY_CHANNEL, Change, Enrolment, EntryRow, 
 from engine.simulator.settings import Surroundings
 from engine.simulator.work import perform, send
 
-_MANUAL = "manual"
+_MANUAL = "journey.enter"
 
 
 class Simulation:
@@ -212,9 +212,11 @@ class Simulation:
         """A goal that comes after the end is still a conversion, if it comes in time."""
         for enrolment in tuple(person.measured):
             goal = enrolment.journey.plan.goal
-            if goal is None or enrolment.converted_at is not None:
-                person.measured.remove(enrolment)
-            elif event.at > enrolment.entered_at + goal.within:
+            if (
+                goal is None
+                or enrolment.converted_at is not None
+                or event.at > enrolment.entered_at + goal.within
+            ):
                 person.measured.remove(enrolment)
             elif not enrolment.live and goal.when.event == event.name:
                 if of_message and event.enrolment_id != enrolment.id and not goal.when.any:

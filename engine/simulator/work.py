@@ -12,7 +12,7 @@ from engine.core.inputs import Settled
 from engine.core.plan import Effect, Message
 from engine.language.expressions import Facts, compile_expression
 from engine.language.types import to_json
-from engine.policy import Profile, Request, Settings, Skip, decide
+from engine.policy import Profile, Request, Skip, decide
 from engine.policy import Send as SendVerdict
 from engine.simulator.person import Enrolment, Person, SentMessage
 

@@ -1,0 +1,78 @@
+"""Journeys over a stream of past events: a dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from engine.core.plan import Plan
+from engine.language.catalogue import Catalogue
+from engine.language.installation import Installation
+from engine.simulator.report import Report, report_on
+from engine.simulator.settings import Renderer, Surroundings
+from engine.simulator.simulation import Simulation
+from engine.simulator.stream import Crowd, read_stream
+
+
+class SimulatedProject(Protocol):
+    """What a run needs of a project (`engine.language.project.Project` has it)."""
+
+    @property
+    def plans(self) -> dict[str, Plan]: ...
+    @property
+    def catalogue(self) -> Catalogue: ...
+    @property
+    def installation(self) -> Installation: ...
+
+
+def simulate(
+    project: SimulatedProject,
+    journeys: list[str] | None,
+    messages: Iterable[Mapping[str, Any] | object],
+    until: datetime | None = None,
+    source: str = "simulate",
+    *,
+    render: Renderer | None = None,
+) -> Report:
+    """Runs journeys over messages shaped as `/v1/track` and `/v1/identify` bodies.
+
+    Args:
+        journeys: the names of those that run; None runs all together, and then an `enter` step is followed.
+        until: ends the run there; None goes on after the last message until every enrolment has ended.
+        source: goes into event ids, as the write key's source does.
+
+    Raises:
+        KeyError: no such journey.
+    """
+    names = list(project.plans) if journeys is None else journeys
+    surroundings = Surroundings(
+        project.plans, project.catalogue, project.installation, render, follow=journeys is None
+    )
+    run = Simulation(surroundings, names)
+    stream, unreadable = read_stream(messages)
+    crowd = Crowd(run, source)
+    for message in stream:
+        crowd.take(message)
+    for person in crowd.people:
+        run.add(person)
+    run.run(until)
+    run.enrolments.sort(key=lambda enrolment: (enrolment.entered_at, enrolment.id))
+    reports = {
+        name: report_on(
+            project.plans[name],
+            (enrolment for enrolment in run.enrolments if enrolment.journey.name == name),
+            run.refused[name],
+            run.zone,
+        )
+        for name in names
+    }
+    return Report(
+        reports,
+        run.enrolments,
+        len(stream),
+        len(crowd.people),
+        unreadable,
+        crowd.message_ids,
+        until or run.now,
+    )
