@@ -4,7 +4,8 @@ With a data folder it keeps its workflows in a SQLite file there (WAL, synchrono
 survives `kill -9` of the server); without one they live in memory. The development server's rate limits are
 those of one small host; they are raised so far that they never decide anything here.
 
-`python -m engine.temporal.server ensure` finds or builds the program and prints what it found.
+`python -m engine.temporal.server ensure` finds or builds the program and prints what it found; `prepare`
+registers the search attributes at TEMPORAL_ADDRESS.
 """
 
 from __future__ import annotations
@@ -287,14 +288,25 @@ async def add_search_attributes(client: Client) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments != ["ensure"]:
-        print("usage: python -m engine.temporal.server ensure", file=sys.stderr)
-        return 2
     try:
-        print(find())
-    except TemporalNotFound as error:
+        match arguments:
+            case ["ensure"]:
+                print(find())
+            case ["prepare"]:
+                address = os.environ.get("TEMPORAL_ADDRESS", f"127.0.0.1:{PORT}")
+                asyncio.run(_prepare_foreign(address))
+                print(f"search attributes are there at {address}: {', '.join(SEARCH_ATTRIBUTES)}", flush=True)
+                # Python's end can crash in the SDK and spoil the exit code.
+                os._exit(0)
+            case _:
+                print("usage: python -m engine.temporal.server ensure|prepare", file=sys.stderr)
+                return 2
+    except (TemporalNotFound, TemporalServerError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
