@@ -1,0 +1,253 @@
+"""Mistakes that show in a template before anybody gets it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+
+from jinja2 import nodes
+from jinja2.exceptions import TemplateError, TemplateSyntaxError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from engine.content import budget
+from engine.content.errors import TemplateProblem
+from engine.content.parts import parts_of, template_path
+from engine.content.scope import ROOTS, TemplateScope
+from engine.content.sms import MOST_CHARACTERS
+
+_EVENT = ("name", "id", "occurred_at")
+_GIVEN = frozenset({"loop", "caller", "varargs", "kwargs", "range", "namespace"})
+_LOOSE = frozenset({"object", "any", "list"})
+
+
+def check_parts(
+    message: str, channel: str, parts: Mapping[str, str], known: Iterable[str] = ()
+) -> list[TemplateProblem]:
+    """Parts that the channel needs and are not there, and parts that it does not have."""
+    rules = parts_of(channel)
+    if not parts:
+        wanted = rules.needed[0] if rules else "text"
+        path = template_path(message, channel, wanted)
+        there = ", ".join(known)
+        hint = f"`{message}` has templates for {there}" if there else f"write {path}"
+        return [
+            TemplateProblem(path, 1, 1, "missing-part", f"`{message}` has no {channel} template", hint=hint)
+        ]
+    if rules is None:
+        return []
+    problems = [
+        TemplateProblem(
+            template_path(message, channel, part),
+            1,
+            1,
+            "missing-part",
+            f"the {channel} template of `{message}` has no {part}",
+            hint=f"write {template_path(message, channel, part)}",
+        )
+        for part in rules.needed
+        if part not in parts
+    ]
+    for part, path in parts.items():
+        if part not in rules.all:
+            expected = ", ".join(rules.all)
+            said = f"{channel} has no part `{part}`"
+            problems.append(
+                TemplateProblem(path, 1, 1, "unknown-part", said, expected, _near(part, rules.all))
+            )
+    return problems
+
+
+def check_file(
+    environment: ImmutableSandboxedEnvironment,
+    path: str,
+    channel: str,
+    part: str,
+    source: str,
+    scope: TemplateScope,
+) -> list[TemplateProblem]:
+    """Mistakes of one file: syntax, names, nulls, length, JSON."""
+    if len(source) > budget.LONGEST_SOURCE:
+        said = f"the template has {len(source):,} characters"
+        expected = f"at most {budget.LONGEST_SOURCE:,}"
+        return [TemplateProblem(path, 1, 1, "too-long", said, expected)]
+    try:
+        tree = environment.parse(source)
+        environment.compile(source)
+    except TemplateSyntaxError as error:
+        message = error.message or "this is no Jinja2 template"
+        return [TemplateProblem(path, error.lineno, 1, "syntax", message, hint=_syntax_hint(message))]
+    except (TemplateError, RecursionError, MemoryError, ValueError, SyntaxError) as error:
+        said = f"this template cannot be compiled ({type(error).__name__})"
+        return [TemplateProblem(path, 1, 1, "syntax", said, hint="make it simpler")]
+    problems = list(_Names(path, source, scope).problems(tree))
+    if channel == "sms" and part == "text":
+        problems.extend(_check_sms(path, tree))
+    if part == "json":
+        problems.extend(_check_json(environment, path, source))
+    return problems
+
+
+class _Names:
+    def __init__(self, path: str, source: str, scope: TemplateScope) -> None:
+        self.path = path
+        self.lines = source.splitlines() or [""]
+        self.scope = scope
+
+    def problems(self, tree: nodes.Template) -> Iterator[TemplateProblem]:
+        own = set(_GIVEN)
+        own.update(macro.name for macro in tree.find_all(nodes.Macro))
+        own.update(name.name for name in tree.find_all(nodes.Name) if name.ctx in ("store", "param"))
+        inner = {id(node.node) for node in tree.find_all(nodes.Getattr)}
+        inner |= {id(node.node) for node in tree.find_all(nodes.Getitem)}
+        for name in tree.find_all(nodes.Name):
+            if name.ctx == "load" and name.name not in own and name.name not in ROOTS:
+                yield self._say(
+                    name.lineno,
+                    name.name,
+                    "unknown-variable",
+                    f"unknown name `{name.name}`",
+                    ", ".join(ROOTS),
+                    _near(name.name, ROOTS) or f"write profile.{name.name} or trigger.{name.name}",
+                )
+        for node in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)):
+            if id(node) not in inner:
+                root, names = _chain(node)
+                if root in ROOTS and root not in own:
+                    yield from self._property(node.lineno, root, names)
+        for const in tree.find_all(nodes.Const):
+            if const.value is None:
+                yield self._say(
+                    const.lineno,
+                    "none",
+                    "null",
+                    "a literal null is never rendered",
+                    hint="write another text, or test with `is defined`",
+                )
+
+    def _property(self, line: int, root: str, names: list[str]) -> Iterator[TemplateProblem]:
+        known: Iterable[str] | None
+        code, rest = "unknown-property", "declare it in journeys/catalog.yaml"
+        match root:
+            case "profile":
+                known = self.scope.profile
+            case "trigger" | "event":
+                types = self.scope.trigger if root == "trigger" else self.scope.event
+                if types is None:
+                    said = f"`{root}` has no meaning where this message stands"
+                    yield self._say(line, root, "unknown-variable", said)
+                    return
+                known = {*types, *_EVENT}
+            case "answers":
+                known, code = self.scope.answers, "null"
+                rest = "no step saves it: give a step `save_as`"
+            case "brand":
+                known, rest = self.scope.brand, "add it to `brand` in kairos.yaml"
+            case _:
+                known = None
+        if known is None or not names or names[0] in known:
+            return
+        listed = ", ".join(sorted(known)[:12]) or "nothing is declared"
+        near = _near(names[0], known)
+        said = f"unknown property `{root}.{names[0]}`"
+        if code == "null":
+            said = f"`{root}.{names[0]}` is always null"
+        yield self._say(line, f"{root}.{names[0]}", code, said, listed, near or rest)
+
+    def _say(
+        self,
+        line: int,
+        word: str,
+        code: str,
+        message: str,
+        expected: str | None = None,
+        hint: str | None = None,
+    ) -> TemplateProblem:
+        """Jinja2 knows lines only: the column is that of the word on it, or on the lines just before."""
+        for number in range(line, max(0, line - 1), -1):
+            text = self.lines[number - 1] if number <= len(self.lines) else ""
+            match = re.search(rf"(?<![\w.]){re.escape(word)}\b", text)
+            if match:
+                return TemplateProblem(self.path, number, match.start() + 1, code, message, expected, hint)
+        return TemplateProblem(self.path, line, 1, code, message, expected, hint)
+
+
+def _chain(node: nodes.Node) -> tuple[str | None, list[str]]:
+    """`trigger.a["b"]` as ("trigger", ["a", "b"]); the names end where one is not literal."""
+    names: list[str] = []
+    while isinstance(node, nodes.Getattr | nodes.Getitem):
+        if isinstance(node, nodes.Getattr):
+            names.append(node.attr)
+        elif isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+            names.append(node.arg.value)
+        else:
+            names.clear()
+        node = node.node
+    return (node.name if isinstance(node, nodes.Name) else None), names[::-1]
+
+
+def _near(word: str, known: Iterable[str]) -> str | None:
+    near = get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return f"did you mean `{near[0]}`?" if near else None
+
+
+def _syntax_hint(message: str) -> str | None:
+    if "No filter named" in message or "No test named" in message:
+        return "the list of filters and tests is in docs/reference"
+    if "unexpected end of template" in message.lower() or "Unexpected end" in message:
+        return "a tag or a `{{` is not closed"
+    return None
+
+
+# --- length and JSON --------------------------------------------------------------------------------------
+
+
+def _check_sms(path: str, tree: nodes.Template) -> list[TemplateProblem]:
+    longest = _visible(tree.body)
+    if longest <= MOST_CHARACTERS:
+        return []
+    said = f"the text has at least {longest} characters, values not counted"
+    hint = "carriers refuse longer ones; every character counts 1"
+    return [TemplateProblem(path, 1, 1, "too-long", said, f"at most {MOST_CHARACTERS}", hint)]
+
+
+def _visible(body: Iterable[nodes.Node]) -> int:
+    """Characters of the template's own text on its longest way; a loop counts once."""
+    total = 0
+    for node in body:
+        match node:
+            case nodes.Output():
+                total += sum(len(n.data) for n in node.nodes if isinstance(n, nodes.TemplateData))
+            case nodes.If():
+                arms = [node.body, *(arm.body for arm in node.elif_), node.else_]
+                total += max(_visible(arm) for arm in arms)
+            case nodes.For():
+                total += max(_visible(node.body), _visible(node.else_))
+            case nodes.With() | nodes.FilterBlock() | nodes.Scope() | nodes.ScopedEvalContextModifier():
+                total += _visible(node.body)
+    return total
+
+
+def _check_json(environment: ImmutableSandboxedEnvironment, path: str, source: str) -> list[TemplateProblem]:
+    """Parses the text around the values. Templates with blocks have no one skeleton and are not judged."""
+    skeleton: list[str] = []
+    for _, token, text in environment.lex(source):
+        if token == "block_begin":
+            return []
+        if token == "data" or token == "raw_begin":
+            skeleton.append(text if token == "data" else "")
+        elif token == "variable_begin":
+            skeleton.append("0")
+        elif token == "whitespace":
+            # Keeps lines where they are, should a value go over several.
+            skeleton.append("\n" * text.count("\n"))
+    try:
+        json.loads("".join(skeleton))
+    except json.JSONDecodeError as error:
+        said = f"not JSON after rendering: {error.msg[0].lower()}{error.msg[1:]}"
+        hint = 'a text stands in quotes, "{{ trigger.name }}", or goes through `tojson` without them'
+        return [TemplateProblem(path, error.lineno, error.colno, "json", said, hint=hint)]
+    except RecursionError:
+        return [TemplateProblem(path, 1, 1, "json", "nested too deeply")]
+    return []

@@ -1,0 +1,160 @@
+"""A project's templates: found by message and channel, checked, rendered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from jinja2 import Template
+from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
+
+from engine.content import budget
+from engine.content.check import check_file, check_parts
+from engine.content.environment import Environment
+from engine.content.errors import RenderError, TemplateProblem
+from engine.content.parts import part_of, template_path
+from engine.content.scope import TemplateScope
+
+_ONE_LINE = frozenset({"subject", "title"})
+"""Parts that become one line: a line break in a subject would begin a header of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """`parts` by name (`subject`, `text`, …). `digest` names the sources they were rendered from."""
+
+    parts: dict[str, str]
+    digest: str
+
+
+class TemplateSet:
+    """All templates of a project. `files` maps paths (`templates/<message>/<channel>.<part>.j2`) to text.
+
+    Paths that are no template's are left alone; `check_paths` names them.
+    """
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = dict(files)
+        self._found: dict[tuple[str, str], dict[str, str]] = {}
+        for path in sorted(self._files):
+            place = part_of(path)
+            if place is not None:
+                message, channel, part = place
+                self._found.setdefault((message, channel), {})[part] = path
+        self._environments = {kind: Environment(kind) for kind in ("html", "json", "text")}
+        self._compiled: dict[str, Template] = {}
+
+    def messages(self) -> tuple[str, ...]:
+        """Names of all messages, sorted."""
+        return tuple(sorted({message for message, _ in self._found}))
+
+    def channels(self, message: str) -> tuple[str, ...]:
+        """Channels for which `message` has any part, sorted."""
+        return tuple(sorted(channel for name, channel in self._found if name == message))
+
+    def parts(self, message: str, channel: str) -> tuple[str, ...]:
+        """Names of the parts that are there, sorted."""
+        return tuple(sorted(self._found.get((message, channel), ())))
+
+    def source(self, message: str, channel: str, part: str) -> str:
+        return self._files[self._found[message, channel][part]]
+
+    def digest(self, message: str, channel: str) -> str:
+        """SHA-256 over names and sources of all parts, as hex."""
+        parts = self._found.get((message, channel), {})
+        sources = [[part, self._files[path]] for part, path in sorted(parts.items())]
+        return sha256(json.dumps(sources).encode()).hexdigest()
+
+    def check(self, message: str, channel: str, scope: TemplateScope) -> list[TemplateProblem]:
+        """All mistakes of one message on one channel, in order of file and line."""
+        parts = self._found.get((message, channel), {})
+        problems = check_parts(message, channel, parts, known=self.channels(message))
+        for part, path in sorted(parts.items()):
+            environment = self._environments[_kind(part)]
+            problems.extend(check_file(environment, path, channel, part, self._files[path], scope))
+        return sorted(problems, key=lambda p: (p.path, p.line, p.column))
+
+    def check_paths(self) -> list[TemplateProblem]:
+        """Files below `templates/` whose name is not `<message>/<channel>.<part>.j2`."""
+        expected = template_path("<message>", "<channel>", "<part>")
+        return [
+            TemplateProblem(path, 1, 1, "unknown-part", "this file is no template by its name", expected)
+            for path in sorted(self._files)
+            if path.startswith("templates/") and part_of(path) is None
+        ]
+
+    def render(self, message: str, channel: str, context: Mapping[str, Any]) -> Rendered:
+        """The message for one customer.
+
+        `context` has `profile trigger event answers now`, and `brand links` if there are; whatever is null
+        counts as undefined. Text put into a JSON part is escaped to stand inside its quotes; `tojson` gives a
+        whole value with its own. Raises `RenderError`.
+        """
+        parts = self._found.get((message, channel))
+        if not parts:
+            raise RenderError(f"there is no template {template_path(message, channel, '*')}")
+        names: dict[str, Any] = {"brand": {}, "links": {}, "answers": {}, "profile": {}}
+        names.update((name, value) for name, value in context.items() if value is not None)
+        rendered = {part: self._render(part, path, names) for part, path in sorted(parts.items())}
+        return Rendered(rendered, self.digest(message, channel))
+
+    def _render(self, part: str, path: str, names: dict[str, Any]) -> str:
+        token = budget.current.set(budget.Budget())
+        try:
+            text = _written(self._template(part, path), names)
+        except RenderError as error:
+            raise RenderError(error.message, path) from None
+        except UndefinedError as error:
+            raise RenderError(f"{error.message} (null, without a default)", path) from None
+        except SecurityError as error:
+            raise RenderError(f"not offered in templates: {error.message}", path) from None
+        except TemplateSyntaxError as error:
+            raise RenderError(f"line {error.lineno}: {error.message}", path) from None
+        except Exception as error:
+            # Only the kind: the text of such errors quotes values of the customer.
+            raise RenderError(f"{type(error).__name__} while rendering", path) from None
+        finally:
+            budget.current.reset(token)
+        if part in _ONE_LINE:
+            return " ".join(text.split())
+        if part == "json":
+            _must_parse(text, path)
+        return text.strip() if part in ("text", "body", "json") else text
+
+    def _template(self, part: str, path: str) -> Template:
+        template = self._compiled.get(path)
+        if template is None:
+            source = self._files[path]
+            if len(source) > budget.LONGEST_SOURCE:
+                raise RenderError(f"the template is longer than {budget.LONGEST_SOURCE:,} characters")
+            template = self._environments[_kind(part)].from_string(source)
+            self._compiled[path] = template
+        return template
+
+
+def _kind(part: str) -> str:
+    return part if part in ("html", "json") else "text"
+
+
+def _written(template: Template, names: dict[str, Any]) -> str:
+    pieces: list[str] = []
+    room = budget.LONGEST_OUTPUT
+    for piece in template.generate(names):
+        room -= len(piece)
+        if room < 0:
+            raise RenderError(f"the message grows beyond {budget.LONGEST_OUTPUT:,} characters")
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+def _must_parse(text: str, path: str) -> None:
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    try:
+        json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        raise RenderError("is not JSON after rendering", path) from None
