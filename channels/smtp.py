@@ -203,12 +203,14 @@ class SmtpAdapter(Adapter):
     ) -> Accepted | Rejected | Throttled | Unavailable:
         """One message. What the server answered is returned; raised is what leaves the session unusable."""
         international = not recipient.isascii()
-        if international and not session.supports_extension("smtputf8"):
-            return Rejected(Reason.ADDRESS_INVALID, "the server takes no addresses beyond ASCII")
         content = mail.as_bytes(policy=_POLICY.clone(utf8=international))
         options = ["SMTPUTF8", "BODY=8BITMIME"] if international else []
         stage = "sender"
         try:
+            if international and session.is_ehlo_or_helo_needed:
+                await session.ehlo()
+            if international and not session.supports_extension("smtputf8"):
+                return Rejected(Reason.ADDRESS_INVALID, "the server takes no addresses beyond ASCII")
             await session.mail(parseaddr(self.settings.sender)[1], options=options, encoding="utf-8")
             stage = "recipient"
             await session.rcpt(recipient, encoding="utf-8")
@@ -328,9 +330,12 @@ def compose(message: Message, recipient: str, sender: str, reply_to: str | None 
     if not subject or text is None:
         raise Rejected(Reason.CONTENT, "an e-mail needs the parts subject and text")
     name, address = parseaddr(sender)
+    name = name or message.brand.name or ""
+    if _LINE_BREAK.search(name):
+        raise Rejected(Reason.CONTENT, "a line break in the sender's name")
     headers = {
         "Subject": subject,
-        "From": Address(name or message.brand.name or "", addr_spec=address),
+        "From": Address(name, addr_spec=address),
         "To": recipient,
         "Date": format_datetime(message.at),
         "Message-ID": f"<{_local_id(message.key)}@{address.rpartition('@')[2]}>",
@@ -342,6 +347,9 @@ def compose(message: Message, recipient: str, sender: str, reply_to: str | None 
         # RFC 8058 §3.1: both headers, one https URI. DKIM must sign both; that is the server's part.
         headers["List-Unsubscribe"] = f"<{message.unsubscribe_url}>"
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    ours = {header.lower() for header in headers}
+    if any(header.lower() in ours for header in message.headers):
+        raise Rejected(Reason.CONTENT, "a header that is the adapter's own")
     headers.update(message.headers)
     mail = EmailMessage(policy=_POLICY)
     for header, value in headers.items():

@@ -1,0 +1,107 @@
+"""The token bucket, and sending many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from channels import Accepted, Message, Rate, Rejected, TokenBucket, Unavailable, Unknown, each
+from channels.receipt import Reason
+
+
+def batch(count: int) -> list[Message]:
+    at = datetime(2026, 11, 11, tzinfo=UTC)
+    return [
+        Message(key=f"k{n}", channel="sms", address="+1", parts={}, template="t", at=at) for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "per_second"), [("20/s", 20), ("120/m", 2), ("1.5 / s", 1.5), ("7200/h", 2), ("86400/d", 1)]
+)
+def test_rates(text: str, per_second: float) -> None:
+    assert Rate.parse(text).per_second == pytest.approx(per_second)
+
+
+async def test_a_bucket_lets_a_second_through_at_once_and_then_keeps_the_pace() -> None:
+    bucket = TokenBucket(Rate(20, timedelta(seconds=1)))
+    start = time.monotonic()
+    for _ in range(20):
+        await bucket.take()
+    assert time.monotonic() - start < 0.1
+    for _ in range(6):
+        await bucket.take()
+    assert 0.25 <= time.monotonic() - start < 0.6
+
+
+async def test_a_slow_rate_has_no_burst() -> None:
+    bucket = TokenBucket(Rate(300, timedelta(minutes=1)))
+    start = time.monotonic()
+    await asyncio.gather(*(bucket.take() for _ in range(7)))
+    # Five in a burst (5/s), the other two a fifth of a second apart.
+    assert 0.35 <= time.monotonic() - start < 0.8
+
+
+async def test_idle_time_does_not_save_up_more_than_one_burst() -> None:
+    bucket = TokenBucket(Rate(50, timedelta(seconds=1)))
+    await bucket.take()
+    await asyncio.sleep(0.1)
+    start = time.monotonic()
+    for _ in range(55):
+        await bucket.take()
+    assert time.monotonic() - start >= 0.08
+
+
+async def test_each_bounds_how_many_run_together_and_keeps_order() -> None:
+    running = most = 0
+
+    async def one(message: Message) -> Accepted:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01 if message.key == "k0" else 0)
+        running -= 1
+        return Accepted(message.key)
+
+    outcomes = await each(batch(30), one, at_once=4)
+    assert outcomes == [Accepted(f"k{n}") for n in range(30)]
+    assert most == 4
+
+
+async def test_each_turns_what_is_raised_into_values(caplog: pytest.LogCaptureFixture) -> None:
+    async def one(message: Message) -> Accepted:
+        match message.key:
+            case "k0":
+                raise Rejected(Reason.CONTENT)
+            case "k1":
+                raise Unavailable("down")
+            case "k2":
+                raise KeyError("mei@example.net")
+        return Accepted()
+
+    with caplog.at_level(logging.DEBUG):
+        outcomes = await each(batch(4), one)
+    assert outcomes == [
+        Rejected(Reason.CONTENT),
+        Unavailable("down"),
+        Unknown("adapter fault: KeyError"),
+        Accepted(),
+    ]
+    assert "k2" in caplog.text
+    assert "mei@" not in caplog.text
+
+
+async def test_cancelling_a_send_stops_it() -> None:
+    async def one(message: Message) -> Accepted:
+        await asyncio.sleep(60)
+        return Accepted()
+
+    task = asyncio.create_task(each(batch(2), one))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
