@@ -10,13 +10,16 @@ from engine.language.actions import ActionSignature
 from engine.language.catalogue import Catalogue, read_catalogue
 from engine.language.checker import check_journey, enterable
 from engine.language.compiler import compile_journey
-from engine.language.diagnostics import Diagnostic, Reporter, in_order
+from engine.language.diagnostics import Diagnostic, Mark, Reporter, in_order
+from engine.language.folder_rules import check_catalogue, check_cycles, check_installation, strays
 from engine.language.installation import Installation, read_installation
 from engine.language.loader import Mapping, Node, load
+from engine.language.scenario_rules import check_scenarios
 from engine.language.scenarios import ScenarioFile, read_scenarios
 from engine.language.schema import JOURNEY
 from engine.language.schema_folder import CATALOGUE, INSTALLATION, SCENARIOS
-from engine.language.shapes import conform
+from engine.language.shapes import Object, conform
+from engine.language.templating import TemplateChecker, TemplateUse, check_templates
 from engine.language.words import Words, template_channels
 
 INSTALLATION_PATH = "kairos.yaml"
@@ -27,7 +30,7 @@ CATALOGUE_PATH = "journeys/catalog.yaml"
 class Project:
     diagnostics: tuple[Diagnostic, ...]
     plans: dict[str, Plan]
-    """Plans of the journeys that have no mistake."""
+    """Plans of the journeys that have no mistake, by name."""
     catalogue: Catalogue
     installation: Installation
     scenarios: dict[str, ScenarioFile] = field(default_factory=dict)
@@ -52,38 +55,31 @@ def is_scenario_file(path: str) -> bool:
     return path.startswith("journeys/tests/") and path.endswith(".test.yaml")
 
 
-def check_project(files: Map[str, str], actions: Map[str, ActionSignature] | None = None) -> Project:
+def check_project(
+    files: Map[str, str],
+    actions: Map[str, ActionSignature] | None = None,
+    template_checker: TemplateChecker | None = None,
+) -> Project:
     """Check all files of a project in one go.
 
-    `files` maps paths inside the project folder to their texts.
+    `files` maps paths inside the project folder, with `/`, to their texts; what is not part of a project is
+    passed over. Without `template_checker` templates are only looked for, not looked into.
     """
-    found: list[Diagnostic] = []
-
-    def read(path: str) -> tuple[Node | None, Reporter]:
-        return load(path, files[path]) if path in files else (None, Reporter(path, ""))
-
-    setup_root, setup = read(INSTALLATION_PATH)
-    if setup_root is not None:
-        conform(setup_root, INSTALLATION, INSTALLATION_PATH, setup)
-    installation = read_installation(setup_root)
-    words_root, words_reporter = read(CATALOGUE_PATH)
-    if words_root is not None:
-        conform(words_root, CATALOGUE, CATALOGUE_PATH, words_reporter)
-    catalogue = read_catalogue(words_root)
+    setup_root, setup = _read(files, INSTALLATION_PATH, INSTALLATION)
+    catalogue_root, catalogue_reporter = _read(files, CATALOGUE_PATH, CATALOGUE)
+    installation, catalogue = read_installation(setup_root), read_catalogue(catalogue_root)
     templates = {path: text for path, text in files.items() if path.startswith("templates/")}
+    reporters = [setup, catalogue_reporter]
 
     journeys: dict[str, tuple[Mapping, Reporter]] = {}
     for path in sorted(files):
         name = journey_name(path)
         if name is None:
             continue
-        root, reporter = read(path)
-        if root is not None:
-            conform(root, JOURNEY, "journey", reporter)
+        root, reporter = _read(files, path, JOURNEY, needed=True)
+        reporters.append(reporter)
         if isinstance(root, Mapping):
             journeys[name] = root, reporter
-        else:
-            found += reporter.found
     words = Words(
         catalogue,
         installation,
@@ -91,21 +87,53 @@ def check_project(files: Map[str, str], actions: Map[str, ActionSignature] | Non
         {name: enterable(root) for name, (root, _) in journeys.items()},
         actions or {},
     )
-    plans: dict[str, Plan] = {}
+    if setup_root is not None:
+        check_installation(setup_root, setup)
+    if catalogue_root is not None:
+        check_catalogue(catalogue_root, words, catalogue_reporter)
+    uses: list[TemplateUse] = []
     for name, (root, reporter) in journeys.items():
-        check_journey(name, root, words, reporter)
-        if not reporter.failed:
-            plans[name] = compile_journey(root, installation.time_zone)
-        found += reporter.found
+        uses += check_journey(name, root, words, reporter)
+    check_cycles(journeys, words)
+    plans = {
+        name: compile_journey(root, installation.time_zone)
+        for name, (root, reporter) in journeys.items()
+        if not reporter.failed
+    }
     scenarios: dict[str, ScenarioFile] = {}
-    for path in sorted(files):
-        if not is_scenario_file(path):
-            continue
-        root, reporter = read(path)
-        if root is not None and conform(root, SCENARIOS, "scenarios", reporter):
-            assert isinstance(root, Mapping)
+    for path in sorted(filter(is_scenario_file, files)):
+        root, reporter = _read(files, path, SCENARIOS, needed=True)
+        reporters.append(reporter)
+        if isinstance(root, Mapping):
+            check_scenarios(root, words, reporter)
             if not reporter.failed:
                 scenarios[path] = read_scenarios(path, root, catalogue, installation.time_zone)
-        found += reporter.found
-    found += setup.found + words_reporter.found
+    found = [each for reporter in reporters for each in reporter.found]
+    found += strays(files)
+    if template_checker is not None:
+        found += check_templates(templates, [*uses, *_unused(uses, words)], template_checker)
     return Project(in_order(found), plans, catalogue, installation, scenarios, templates)
+
+
+def _read(
+    files: Map[str, str], path: str, shape: Object, needed: bool = False
+) -> tuple[Node | None, Reporter]:
+    """Load a file and hold it against its shape. `needed`: an empty file is a mistake."""
+    if path not in files:
+        return None, Reporter(path, "")
+    root, reporter = load(path, files[path])
+    if root is not None:
+        conform(root, shape, path.rpartition("/")[2], reporter)
+    elif needed and not reporter.found:
+        reporter.error("J214", Mark(), "the file is empty", expected=shape.doc)
+    return root, reporter
+
+
+def _unused(uses: list[TemplateUse], words: Words) -> list[TemplateUse]:
+    used = {(use.message, use.channel) for use in uses}
+    return [
+        TemplateUse(message, channel, named=False)
+        for message, channels in sorted(words.templates.items())
+        for channel in sorted(channels)
+        if (message, channel) not in used
+    ]

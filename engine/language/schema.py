@@ -72,7 +72,7 @@ WAIT = Choice(
             "goes on at once inside the window, else at its next opening",
             {
                 "between": Field(
-                    Listing(Text("time"), least=2, most=2),
+                    Listing(Text("window_time"), least=2, most=2),
                     "opening and closing; may cross midnight",
                     needed=True,
                 ),

@@ -130,8 +130,8 @@ POLICY = Object(
             Object(
                 "when nothing is sent",
                 {
-                    "from": Field(Text("time"), "beginning", needed=True),
-                    "to": Field(Text("time"), "end", needed=True),
+                    "from": Field(Text("window_time"), "beginning", needed=True),
+                    "to": Field(Text("window_time"), "end", needed=True),
                     "then": Field(Text(choices=("defer", "skip")), "what happens instead", default="defer"),
                     "days": DAYS_FIELD,
                     "zone": ZONE_FIELD,

@@ -98,6 +98,13 @@ KINDS: dict[str, TextKind] = {
         lambda text: scalars.read_time(text) is not None,
         r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$",
     ),
+    "window_time": TextKind(
+        "J207",
+        "time of day",
+        "hours and minutes, such as `09:00`; `24:00` is the end of the day",
+        lambda text: text == "24:00" or scalars.read_time(text) is not None,
+        r"^(24:00|([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)$",
+    ),
     "moment": TextKind(
         "J206", "moment", "a time such as `10:00`, a date, an instant, or an expression", _is_moment
     ),

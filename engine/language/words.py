@@ -25,6 +25,8 @@ class Enterable:
     """Step id to verb."""
     variants: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Id of a split to the names of its variants."""
+    enters: tuple[tuple[str, Scalar], ...] = ()
+    """Journeys that its steps enter, with their places."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,200 @@
+"""The meaning of the catalogue, of `kairos.yaml`, and of the folder as a whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as Map
+
+from engine.language.catalogue import BUILT_IN_EVENTS, EVENT_FIELDS, Catalogue
+from engine.language.diagnostics import Diagnostic, Mark, Reporter
+from engine.language.expressing import base_scope, report
+from engine.language.expressions import Definitions, check_definitions
+from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
+from engine.language.words import Words
+
+_SECRET = re.compile(
+    r"passw|secret|token|api_?key|private_?key|access_?key|credential|auth_?key", re.IGNORECASE
+)
+_FROM_OUTSIDE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+
+
+def _items(node: Node | None) -> tuple[Node, ...]:
+    return node.items if isinstance(node, Sequence) else ()
+
+
+def _entries(node: Node | None) -> Iterable[tuple[str, Scalar, Node]]:
+    if isinstance(node, Mapping):
+        for name, key in node.keys.items():
+            yield name, key, node.values[name]
+
+
+def _part(node: Node | None, *keys: str) -> Node | None:
+    for key in keys:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
+
+
+def definitions_of(catalogue: Catalogue) -> Definitions:
+    """The catalogue's own expressions, as the evaluator takes them."""
+    return Definitions(
+        segments={name: text for name, text in catalogue.segments.items() if text is not None},
+        computed={
+            name: found.computed for name, found in catalogue.profile.items() if found.computed is not None
+        },
+        stages=tuple((stage.name, stage.where) for stage in catalogue.stages),
+    )
+
+
+def check_catalogue(root: Node, words: Words, reporter: Reporter) -> None:
+    """Names declared twice, and the expressions of segments, computed attributes and stages."""
+    _events(root, reporter)
+    _twice(_items(_part(root, "tags")), "tag", reporter)
+    stages = [node for node in _items(_part(root, "stages")) if isinstance(node, Mapping)]
+    _twice([found for node in stages if (found := node.get("name")) is not None], "stage", reporter)
+    for number, node in enumerate(stages):
+        if number == 0 and "where" in node.keys:
+            reporter.warning(
+                "J217",
+                node.keys["where"].mark,
+                "the first stage needs no `where`: who is in no other is in it",
+            )
+        elif number > 0 and "where" not in node.keys:
+            reporter.error(
+                "J202",
+                node.mark,
+                "`where` is missing from the stage",
+                expected="a condition: only the first has none",
+            )
+    for place, problems in check_definitions(definitions_of(words.catalogue), base_scope(words)).items():
+        found = _definition(root, place, stages)
+        for problem in problems:
+            if found is not None:
+                report(problem, found, reporter)
+
+
+def _definition(root: Node, place: tuple[str, str], stages: list[Mapping]) -> Scalar | None:
+    kind, name = place
+    node: Node | None = None
+    if kind == "segment":
+        node = _part(root, "segments", name)
+    elif kind == "computed":
+        node = _part(root, "profile", name, "computed")
+    else:
+        node = next((stage.get("where") for stage in stages if text_of(stage.get("name")) == name), None)
+    return node if isinstance(node, Scalar) else None
+
+
+def _events(root: Node, reporter: Reporter) -> None:
+    owners: dict[str, str] = {name: name for name, _, _ in _entries(_part(root, "events"))}
+    for name, key, node in _entries(_part(root, "events")):
+        if name in BUILT_IN_EVENTS:
+            reporter.error("J319", key.mark, f"`{name}` is an event that the engine makes itself")
+        for other in _items(_part(node, "also_called")):
+            called = text_of(other)
+            if called is None:
+                continue
+            if called in BUILT_IN_EVENTS or (called in owners and owners[called] != name):
+                owner = owners.get(called, called)
+                reporter.error("J319", other.mark, f"`{called}` already is a name of the event `{owner}`")
+            owners.setdefault(called, name)
+        for property_name, property_key, _ in _entries(_part(node, "properties")):
+            if property_name in EVENT_FIELDS:
+                reporter.warning(
+                    "J319",
+                    property_key.mark,
+                    f"every event already has `{property_name}`: this property cannot be read",
+                    hint="give it another name",
+                )
+
+
+def _twice(nodes: Iterable[Node], what: str, reporter: Reporter) -> None:
+    seen: set[str] = set()
+    for node in nodes:
+        name = text_of(node)
+        if name is not None and name in seen:
+            reporter.error("J319", node.mark, f"{what} `{name}` is declared twice")
+        seen.add(name or "")
+
+
+def check_installation(root: Node, reporter: Reporter) -> None:
+    """Secrets only as `${NAME}`, and what is accepted but not enforced yet."""
+    for _, _, channel in _entries(_part(root, "channels")):
+        _secrets(_part(channel, "settings"), reporter)
+    for name, _, policy in _entries(_part(root, "policies")):
+        for rule, key, _ in _entries(policy):
+            reporter.warning(
+                "J701",
+                key.mark,
+                f"`{rule}` of policy `{name}` is read but not enforced in this version",
+                hint="messages are sent as if it were not there",
+            )
+
+
+def _secrets(node: Node | None, reporter: Reporter, name: str = "") -> None:
+    if node is None:
+        return
+    if isinstance(node, Mapping):
+        for key, value in node.values.items():
+            _secrets(value, reporter, key)
+    elif isinstance(node, Sequence):
+        for item in node.items:
+            _secrets(item, reporter, name)
+    elif node.value not in (None, "") and _is_secret(name) and not _FROM_OUTSIDE.search(str(node.value)):
+        reporter.error(
+            "J215",
+            node.mark,
+            f"`{name}` is a secret and does not belong into this file",
+            expected=f"`${{{re.sub('[^A-Z0-9]', '_', name.upper())}}}`",
+            hint="it is then taken from the environment variable of that name",
+        )
+
+
+def _is_secret(name: str) -> bool:
+    return _SECRET.search(name) is not None and not name.endswith(("_url", "_file", "_path", "_id"))
+
+
+def check_cycles(journeys: Map[str, tuple[Mapping, Reporter]], words: Words) -> None:
+    """No journey enters itself, also not through others."""
+    targets = {name: [target for target, _ in found.enters] for name, found in words.journeys.items()}
+    for name, (_, reporter) in journeys.items():
+        for target, node in words.journeys[name].enters:
+            way = _way(target, name, targets)
+            if way is not None:
+                shown = " → ".join(f"`{each}`" for each in (name, *way))
+                what = (
+                    "a journey cannot enter itself"
+                    if target == name
+                    else "journeys enter each other in a circle"
+                )
+                reporter.error("J404", node.mark, f"{what}: {shown}", hint="a journey always ends")
+
+
+def _way(start: str, goal: str, targets: Map[str, list[str]]) -> list[str] | None:
+    """The shortest way from one journey to another, both included."""
+    ways = [[start]]
+    seen = {start}
+    for way in ways:
+        if way[-1] == goal:
+            return way
+        for target in targets.get(way[-1], ()):
+            if target not in seen:
+                seen.add(target)
+                ways.append([*way, target])
+    return None
+
+
+def strays(paths: Iterable[str]) -> Iterator[Diagnostic]:
+    """Files that look as if they were meant to be read, but are not."""
+    for path in paths:
+        hint = None
+        if re.fullmatch(r"journeys/(?!tests/)([^/]+/)*[^/]+\.ya?ml", path):
+            if path.count("/") > 1:
+                hint = "journeys lie directly in `journeys/`"
+            elif path.endswith(".yml"):
+                hint = "its name must end in `.yaml`"
+        elif re.fullmatch(r"journeys/tests/.*\.ya?ml", path) and not path.endswith(".test.yaml"):
+            hint = "scenarios are called `<name>.test.yaml`"
+        if hint is not None:
+            at = Mark()
+            yield Diagnostic(path, at.line, at.col, "J219", "this file is not read", "warning", None, hint)
