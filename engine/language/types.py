@@ -43,7 +43,8 @@ def number(value: object) -> int | float | None:
 
 
 def clean(value: object) -> Value:
-    """`value` if expressions know its kind, None if not; naive instants are not known. Shallow."""
+    """`value` if expressions know its kind, None if not. Instants come out in UTC, naive ones are not
+    known. Shallow."""
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return value
@@ -52,7 +53,7 @@ def clean(value: object) -> Value:
     if kind is list or kind is dict or kind is date:
         return value
     if isinstance(value, datetime):
-        return value if value.utcoffset() is not None else None
+        return _in_zone(value, UTC) if value.utcoffset() is not None else None
     if isinstance(value, tuple):
         return list(value)
     if isinstance(value, Mapping):
@@ -103,7 +104,8 @@ def coerce(value: object, type: str, zone: tzinfo = UTC) -> Value:
             if isinstance(value, str):
                 return parse_date(value[:10]) if parse_datetime(value) else parse_date(value)
             if isinstance(value, datetime):
-                return value.astimezone(zone).date()
+                local = _in_zone(value, zone)
+                return local.date() if local is not None else None
             return value if isinstance(value, date) else None
         case "datetime":
             return _coerce_datetime(value, zone)
@@ -125,6 +127,15 @@ def _coerce_datetime(value: Value, zone: tzinfo) -> datetime | None:
     if isinstance(value, date):
         return midnight(value, zone)
     return None
+
+
+def _in_zone(instant: datetime, zone: tzinfo) -> datetime | None:
+    if instant.tzinfo is zone:
+        return instant
+    try:
+        return instant.astimezone(zone)
+    except OverflowError:
+        return None
 
 
 def midnight(day: date, zone: tzinfo) -> datetime | None:
@@ -157,10 +168,8 @@ def to_json(value: Value, _depth: int = 0) -> Any:
             int(known) if isinstance(known, float) and known.is_integer() and abs(known) <= _EXACT else known
         )
     if isinstance(value, datetime):
-        try:
-            return value.astimezone(UTC).isoformat() if value.utcoffset() is not None else None
-        except OverflowError:
-            return None
+        instant = clean(value)
+        return instant.isoformat() if instant is not None else None
     if isinstance(value, date):
         return value.isoformat()
     if _depth >= _DEEPEST:

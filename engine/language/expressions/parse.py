@@ -150,7 +150,8 @@ def _python(source: str, lead: int) -> ast.expr:
             warnings.simplefilter("ignore")
             return ast.parse(source, mode="eval").body
     except SyntaxError as error:
-        column = max(0, (error.offset or 1) - 1)
+        # Python says 0 for "at the end".
+        column = error.offset - 1 if error.offset else len(source)
         raise _syntax_error(source, min(column, len(source)), lead, error.msg) from None
     except (RecursionError, MemoryError):
         raise ExpressionError(
