@@ -60,12 +60,12 @@ def _table(rows: list[list[str]]) -> str:
 
 def put(page: str, name: str, table: str) -> str:
     """The page with `table` between the markers of this name. ValueError without them."""
-    start, end = f"<!-- {name}: generated -->\n", f"\n<!-- {name}: end -->"
+    start, end = f"<!-- {name}: generated -->", f"<!-- {name}: end -->"
     before, found, rest = page.partition(start)
     _, closed, after = rest.partition(end)
     if not found or not closed:
         raise ValueError(f"no markers for {name}")
-    return f"{before}{start}{table}{end}{after}"
+    return f"{before}{start}\n{table}\n{end}{after}"
 
 
 def pages(folder: Path) -> dict[Path, str]:

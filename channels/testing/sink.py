@@ -28,6 +28,12 @@ from urllib.parse import parse_qs, urlsplit
 Kind = Literal["ok", "throttle", "fail", "hang", "drop", "drop_unread"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
+_DEFAULTS: dict[str, tuple[int, Any]] = {
+    "ok": (200, {"ok": True}),
+    "throttle": (429, {"error": "slow down"}),
+    "fail": (500, {"error": "failing"}),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
@@ -240,13 +246,11 @@ class _Connection(asyncio.Protocol):
                 self.silent = True
             case "drop" | "drop_unread":
                 self.transport.abort()
-            case "throttle":
-                self.answer(behaviour.status or 429, {"error": "slow down"}, behaviour.retry_after)
-            case "fail":
-                self.answer(behaviour.status or 500, {"error": "failing"}, behaviour.retry_after)
-            case _:
-                answer = {"ok": True} if behaviour.answer is None else behaviour.answer
-                self.answer(behaviour.status or 200, answer)
+            case kind:
+                status, answer = _DEFAULTS.get(kind, _DEFAULTS["ok"])
+                if behaviour.answer is not None:
+                    answer = behaviour.answer
+                self.answer(behaviour.status or status, answer, behaviour.retry_after)
 
     def answer(self, status: int, document: Any, retry_after: str | None = None) -> None:
         body = json.dumps(document).encode()
