@@ -154,6 +154,31 @@ async def mark_routed(connection: AsyncConnection, event_ids: Iterable[str], at:
     )
 
 
+async def mark_broken(connection: AsyncConnection, event_id: str, at: datetime, error: str) -> None:
+    """Passes over an event that cannot be routed, and keeps why."""
+    await connection.execute(
+        sa.text("UPDATE events SET routed_at = :at, error = :error WHERE event_id = :id"),
+        {"id": event_id, "at": at, "error": error},
+    )
+
+
+async def broken(connection: AsyncConnection, limit: int = 100) -> list[tuple[str, str, str]]:
+    """Events that could not be routed (id, name, error), the last first."""
+    result = await connection.execute(
+        sa.text(
+            "SELECT event_id, name, error FROM events WHERE error IS NOT NULL "
+            "ORDER BY sequence DESC LIMIT :limit"
+        ),
+        {"limit": limit},
+    )
+    return [(str(row.event_id), row.name, row.error) for row in result]
+
+
+async def unrouted_by_id(connection: AsyncConnection, event_id: str) -> list[Event]:
+    """The event, if it is still to be routed."""
+    return await _select(connection, "WHERE event_id = :id AND routed_at IS NULL", {"id": event_id})
+
+
 async def get_batch(connection: AsyncConnection, event_ids: Iterable[str]) -> dict[str, Event]:
     """Events by id; unknown ids are left out."""
     found = await _select(

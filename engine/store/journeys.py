@@ -89,3 +89,9 @@ async def notify(connection: AsyncConnection, what: str = "") -> None:
     await connection.execute(
         sa.text("SELECT pg_notify(:channel, :what)"), {"channel": PROJECT_CHANNEL, "what": what[:7000]}
     )
+
+
+async def standing(connection: AsyncConnection) -> dict[str, tuple[Status, str | None]]:
+    """Status and live digest of every journey: cheap, for routers that look before each batch."""
+    result = await connection.execute(sa.text("SELECT name, status, live_digest FROM journeys ORDER BY name"))
+    return {row.name: (row.status, row.live_digest) for row in result}

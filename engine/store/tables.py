@@ -148,6 +148,7 @@ events = sa.Table(
     _text("source"),
     _text("message_id"),
     _instant("routed_at", nullable=True),
+    _text("error", nullable=True),  # why it could not be routed
     sa.Index(None, "profile_id", "name", "occurred_at"),
     sa.Index(
         "ix_events_unrouted",

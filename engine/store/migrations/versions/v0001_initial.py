@@ -195,6 +195,7 @@ CREATE TABLE events (
     source TEXT NOT NULL,
     message_id TEXT NOT NULL,
     routed_at TIMESTAMP WITH TIME ZONE,
+    error TEXT,
     CONSTRAINT pk_events PRIMARY KEY (event_id)
 )
  PARTITION BY HASH (event_id);

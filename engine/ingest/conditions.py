@@ -1,0 +1,110 @@
+"""Judging conditions on an event: for live enrolments, for `unless`, for triggers.
+
+Conditions are judged once, when the event is routed. Facts were loaded before, once for a whole batch;
+here they are only pointed at an event, a trigger and an instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from engine.core.plan import Condition, Plan
+from engine.language.catalogue import Catalogue
+from engine.language.expressions import Facts, compile_expression, event_facts
+from engine.language.types import Value
+from engine.store.events import Event
+
+MANUAL_ENTRY = "journey.enter"
+"""Name of the internal event that asks for an entry by hand: properties `journey` and `with`."""
+
+
+def is_own(event: Event, enrolment_id: str) -> bool:
+    """Whether the event may reach this enrolment without `any`: of `message.*` only those of its messages."""
+    if not event.name.startswith("message."):
+        return True
+    return event.properties.get("enrolment_id") == enrolment_id
+
+
+def expressions_of(plan: Plan) -> Iterable[str]:
+    """All texts that the router may judge for this plan."""
+    trigger = plan.trigger
+    yield from (text for text in (trigger.where, trigger.one_per) if text is not None)
+    if trigger.unless is not None and trigger.unless.where is not None:
+        yield trigger.unless.where
+    yield from (condition.where for condition in plan.conditions() if condition.where is not None)
+
+
+class Judge:
+    """Judges for the customers of one batch. `people` are their facts, good for any instant."""
+
+    def __init__(self, people: Mapping[str, Facts], catalogue: Catalogue) -> None:
+        self._people = people
+        self._catalogue = catalogue
+
+    def held(
+        self,
+        conditions: Sequence[Condition],
+        event: Event,
+        now: datetime,
+        *,
+        trigger: Mapping[str, Value] | None = None,
+        answers: Mapping[str, Any] | None = None,
+    ) -> tuple[str, ...]:
+        """Ids of the conditions that hold for `event`, in the order given. `now` is logical."""
+        facts = None
+        ids = []
+        for condition in conditions:
+            if condition.where is not None:
+                facts = facts or self._facts(event, now, trigger, answers)
+                if compile_expression(condition.where)(facts) is not True:
+                    continue
+            ids.append(condition.id)
+        return tuple(ids)
+
+    def value(self, text: str, event: Event, now: datetime) -> Value:
+        """The value of an expression that sees only the event and the profile (a trigger's)."""
+        return compile_expression(text)(self._facts(event, now, None, None))
+
+    def holds(
+        self, text: str | None, event: Event, now: datetime, trigger: Mapping[str, Value] | None = None
+    ) -> bool:
+        if text is None:
+            return True
+        return compile_expression(text)(self._facts(event, now, trigger, None)) is True
+
+    def event(self, event: Event) -> dict[str, Value]:
+        """The event as expressions see it."""
+        return event_facts(
+            event.name, event.event_id, event.occurred_at, event.properties, self._types(event.name)
+        )
+
+    def trigger(self, plan: Plan, stored: Mapping[str, Any]) -> dict[str, Value]:
+        """The trigger as expressions see it, from what the enrolment's row keeps of it."""
+        name = str(stored.get("name", ""))
+        types = plan.trigger.properties if plan.trigger.kind == "manual" else self._types(name)
+        occurred_at = datetime.fromisoformat(stored["occurred_at"])
+        return event_facts(name, str(stored.get("id", "")), occurred_at, stored, types)
+
+    def _types(self, name: str) -> dict[str, str]:
+        declared = self._catalogue.event(name)
+        return {} if declared is None else {key: one.type for key, one in declared.properties.items()}
+
+    def _facts(
+        self,
+        event: Event,
+        now: datetime,
+        trigger: Mapping[str, Value] | None,
+        answers: Mapping[str, Any] | None,
+    ) -> Facts:
+        person = self._people[event.profile_id]
+        return replace(person, now=now, event=self.event(event), trigger=trigger, answers=answers or {})
+
+
+def trigger_row(event: Event) -> dict[str, Any]:
+    """What an enrolment keeps of its trigger: properties flat beside `name id occurred_at`."""
+    given = event.properties.get("with") if event.name == MANUAL_ENTRY else event.properties
+    own = {"name": event.name, "id": event.event_id, "occurred_at": event.occurred_at.isoformat()}
+    return {**(given if isinstance(given, dict) else {}), **own}

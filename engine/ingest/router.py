@@ -1,0 +1,178 @@
+"""The router: takes stored events shard by shard until it is told to stop.
+
+Any number of routers may run. A shard belongs to whoever has its lock, for one transaction at a time. A
+router is woken by `NOTIFY` when events come in, by the clock when a settling is due, and looks round every
+few seconds in any case, so that a lost notification costs only time.
+
+A batch that fails is tried again event by event. The event that fails alone is noted with its error and
+passed over: one broken event must not stop the customers who share its shard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.ingest.book import Book
+from engine.ingest.routing import BATCH, Routed, Time, route, route_events
+from engine.store import clock, entries, events, routing
+from engine.store.clock import ScaledClock
+from engine.store.database import in_transaction
+from engine.store.listening import Listener
+from engine.store.tables import CLOCK_CHANNEL, EVENTS_CHANNEL, PROJECT_CHANNEL
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+log = logging.getLogger(__name__)
+
+POLL: Final = timedelta(seconds=2)
+"""How often a router looks round without being woken."""
+AT_ONCE: Final = 4
+"""Shards that one router works on at the same time."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a router has done, for metrics and for people."""
+
+    events: int = 0
+    entered: int = 0
+    woken: int = 0
+    broken: int = 0
+    batches: int = 0
+
+    def add(self, routed: Routed) -> None:
+        self.events += routed.events
+        self.entered += routed.entered
+        self.woken += routed.woken
+        self.batches += 1
+
+
+@dataclass(slots=True)
+class Router:
+    """One router. `wall` is its wall clock, for tests."""
+
+    database: AsyncEngine
+    wall: Callable[[], datetime] = lambda: datetime.now(UTC)
+    batch: int = BATCH
+    tally: Tally = field(default_factory=Tally)
+    _book: Book = field(default_factory=Book)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Routes until `stop` is set. Survives a database that goes away for a while."""
+        async with Listener(self.database, EVENTS_CHANNEL, CLOCK_CHANNEL, PROJECT_CHANNEL) as listener:
+            while not stop.is_set():
+                try:
+                    await self.sweep()
+                    pause = await self.until_due()
+                except Exception:
+                    log.exception("the router could not work; it tries again in %s", POLL)
+                    pause = POLL.total_seconds()
+                await listener.wait(min(pause, POLL.total_seconds()), stop)
+
+    async def sweep(self) -> int:
+        """Routes what there is, in all shards; returns the number of events taken."""
+        before = self.tally.events
+        async with self.database.connect() as connection:
+            time = self.time(await clock.load(connection))
+            shards = sorted(
+                {
+                    *await events.unrouted_shards(connection),
+                    *await entries.due_shards(connection, time.settle_by),
+                }
+            )
+        waiting = iter(shards)
+
+        async def work() -> None:
+            for shard in waiting:
+                await self.drain(shard)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(AT_ONCE, len(shards))):
+                group.create_task(work())
+        return self.tally.events - before
+
+    async def drain(self, shard: int) -> None:
+        """Routes one shard until nothing is left, or another router has it."""
+        more = True
+        while more:
+            try:
+                routed = await in_transaction(self.database, lambda c: self._route(c, shard))
+            except Exception:
+                log.exception("a batch of shard %s failed; its events are tried one by one", shard)
+                routed = await self._one_by_one(shard)
+            if routed is None:
+                return
+            self.tally.add(routed)
+            more = routed.more
+
+    async def until_due(self) -> float:
+        """Wall seconds until the next settling is due, never less than a moment."""
+        async with self.database.connect() as connection:
+            due_at = await entries.next_due(connection)
+            ticking = await clock.load(connection)
+        if due_at is None:
+            return POLL.total_seconds()
+        return max(0.02, (ticking.fires_at(due_at) - self.wall()).total_seconds())
+
+    def time(self, ticking: ScaledClock) -> Time:
+        """Logical time now, as a batch sees it."""
+        wall = self.wall()
+        return Time(
+            now=ticking.logical(wall),
+            settle_by=ticking.logical(wall - ticking.grace),
+            wall=wall,
+            exact=ticking.scaled,
+            scale=_scale(ticking) if ticking.scaled else None,
+        )
+
+    async def _route(self, connection: AsyncConnection, shard: int) -> Routed | None:
+        time = self.time(await clock.load(connection))
+        return await route(connection, shard, self._book, time, self.batch)
+
+    async def _one_by_one(self, shard: int) -> Routed | None:
+        """The next batch of a shard, each event in a transaction of its own."""
+        async with self.database.connect() as connection:
+            batch = await events.unrouted(connection, shard, self.batch)
+        total = 0
+        for event in batch:
+            try:
+                if not await in_transaction(self.database, lambda c, e=event: self._route_one(c, e)):  # type: ignore[misc]
+                    return None
+                total += 1
+            except Exception as error:
+                log.exception("event %s (%s) cannot be routed and is passed over", event.event_id, event.name)
+                self.tally.broken += 1
+                await in_transaction(
+                    self.database,
+                    lambda c, e=event, why=error: events.mark_broken(c, e.event_id, self.wall(), _told(why)),  # type: ignore[misc]
+                )
+        return Routed(events=total, more=len(batch) >= self.batch)
+
+    async def _route_one(self, connection: AsyncConnection, event: events.Event) -> bool:
+        if not await routing.try_lock(connection, event.shard):
+            return False
+        if not (still := await events.unrouted_by_id(connection, event.event_id)):
+            return True
+        time = self.time(await clock.load(connection))
+        await route_events(connection, event.shard, still, self._book, time, limit=1)
+        return True
+
+
+def _told(error: Exception) -> str:
+    """An error as a record keeps it: its kind, and no value of a customer's."""
+    return type(error).__name__
+
+
+def _scale(ticking: ScaledClock) -> dict[str, Any]:
+    return {
+        "epoch_logical": ticking.epoch_logical.isoformat(),
+        "epoch_wall": ticking.epoch_wall.isoformat(),
+        "speed": ticking.speed,
+        "grace_seconds": ticking.grace.total_seconds(),
+    }

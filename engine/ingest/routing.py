@@ -1,0 +1,340 @@
+"""One batch of one shard, in one transaction: read, judge, write.
+
+Everything is loaded before the first event is looked at and written after the last, one statement each,
+so the cost of a batch hardly depends on how many events it has. Between the two only pure code runs, in
+order: for each event the settlings that ended before it, the live enrolments, then entry; at last the
+settlings that are due.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.core.advance import SLACK
+from engine.core.identity import workflow_id
+from engine.core.inputs import EntryState
+from engine.core.plan import Plan
+from engine.ingest.book import Book, Edition
+from engine.ingest.conditions import Judge, expressions_of
+from engine.ingest.entry import AFTER_ALL, Entrance, Entry, ended_key, position, trigger_keys
+from engine.ingest.exits import end_enrolments
+from engine.ingest.people import load_people, withdrawn
+from engine.ingest.wakes import Followed, Followers
+from engine.store import enrolments, entries, events, routing, starts
+from engine.store.enrolments import End, Enrolment
+from engine.store.entries import EntryKey
+from engine.store.events import Event
+from engine.store.starts import NewStart
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 500
+"""Events, and settlings, that one transaction takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """The logical time of one batch.
+
+    `now` is now; `settle_by` the instant up to which settlings are due, earlier by the grace of a scaled
+    clock. With a scaled clock (`exact`) everything is given at its own instant, so that lag changes nothing.
+    """
+
+    now: datetime
+    settle_by: datetime
+    wall: datetime
+    exact: bool = False
+    scale: dict[str, Any] | None = None
+    """The scaled clock for enrolments, in JSON."""
+
+    def given_at(self, own: datetime) -> datetime:
+        return own if self.exact else max(own, self.now)
+
+    def instant(self, own: datetime) -> datetime:
+        """The logical instant of something that happened at `own`: its own, unless it is late."""
+        return own if self.exact or self.now - own <= SLACK else self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What a batch came to. `more`: there may be more to take at once."""
+
+    events: int = 0
+    entered: int = 0
+    woken: int = 0
+    more: bool = False
+
+
+async def route(
+    connection: AsyncConnection, shard: int, book: Book, time: Time, limit: int = BATCH
+) -> Routed | None:
+    """Takes the next batch of a shard; None if another router has it. The caller commits."""
+    if not await routing.try_lock(connection, shard):
+        return None
+    batch = await events.unrouted(connection, shard, limit)
+    return await route_events(connection, shard, batch, book, time, limit)
+
+
+async def route_events(
+    connection: AsyncConnection,
+    shard: int,
+    batch: Sequence[Event],
+    book: Book,
+    time: Time,
+    limit: int = BATCH,
+) -> Routed:
+    """Takes these events and what is due of the shard, which the caller has locked."""
+    full = len(batch) >= limit
+    # Behind a full batch there may be events that came before a settling is over: they go first.
+    settle_by = min(time.settle_by, batch[-1].occurred_at) if full else time.settle_by
+    due = await entries.due(connection, shard, settle_by, limit)
+    if not batch and not due:
+        return Routed()
+    turn = await _load(connection, batch, due, book, time)
+    for event in batch:
+        turn.take(event)
+    turn.settle(settle_by, including=not full)
+    await _feed(connection, turn, {event.event_id for event in batch})
+    await _write(connection, batch, turn, time)
+    return Routed(len(batch), len(turn.entry.entrances), len(turn.followers.wakes), full or len(due) >= limit)
+
+
+class _Turn:
+    """The pure part of a batch."""
+
+    def __init__(self, entry: Entry, followers: Followers, unsubscribed: frozenset[str]) -> None:
+        self.entry = entry
+        self.followers = followers
+        self._unsubscribed = unsubscribed
+        self._admitted = 0
+
+    def take(self, event: Event) -> None:
+        self.entry.settle_before(event.profile_id, event.occurred_at)
+        self._admit()
+        self.followers.take(event)
+        if event.event_id in self._unsubscribed:
+            self.followers.unsubscribe(event)
+        self.entry.take(event)
+        self._admit()
+
+    def settle(self, until: datetime, *, including: bool) -> None:
+        self.entry.settle(self.entry.due_by(until, including=including))
+        self._admit()
+
+    def _admit(self) -> None:
+        for entrance in self.entry.entrances[self._admitted :]:
+            self.followers.enter(entrance)
+        self._admitted = len(self.entry.entrances)
+
+
+# --- reading --------------------------------------------------------------------------------------------
+
+
+async def _load(
+    connection: AsyncConnection,
+    batch: Sequence[Event],
+    due: Sequence[EntryKey],
+    book: Book,
+    time: Time,
+) -> _Turn:
+    edition = await book.edition(connection)
+    profile_ids = {event.profile_id for event in batch} | {key.profile_id for key in due}
+    rows = await _enrolments(connection, profile_ids, batch, edition)
+    plans = await book.plans(connection, {row.digest for row in rows})
+    judged = [*plans.values(), *(journey.plan for journey in edition.journeys)]
+    texts = {text for plan in judged for text in expressions_of(plan)}
+    people = await load_people(connection, profile_ids, texts, edition, time.now)
+    judge = Judge(people, edition.catalogue)
+    triggers = trigger_keys(edition.journeys, batch, judge, time.instant)
+    keys = {key for found in triggers.values() for key in found} | set(due)
+    keys |= {key for event in batch if (key := ended_key(event)) is not None}
+    pending = await entries.pending_for_profiles(connection, profile_ids)
+    states = {**await entries.load(connection, keys - pending.keys()), **pending}
+    known = await _mentioned(connection, states.values(), rows, batch)
+    entry = Entry(
+        edition.journeys,
+        {profile_id: facts.key for profile_id, facts in people.items()},
+        triggers,
+        states,
+        known,
+        await _overtaken(connection, batch, triggers, edition),
+        judge,
+        time.given_at,
+        time.instant,
+    )
+    followed = [_followed(row, plans[row.digest], judge, known) for row in rows if row.digest in plans]
+    followers = Followers(followed, judge, time.given_at, time.instant)
+    return _Turn(entry, followers, await withdrawn(connection, batch))
+
+
+async def _enrolments(
+    connection: AsyncConnection, profile_ids: set[str], batch: Sequence[Event], edition: Edition
+) -> list[Enrolment]:
+    """Live enrolments, and those that a goal may still convert."""
+    rows = {row.id: row for row in await enrolments.live_for_profiles(connection, profile_ids)}
+    if batch and edition.longest_goal is not None:
+        since = min(event.occurred_at for event in batch) - edition.longest_goal
+        concerned = {event.profile_id for event in batch}
+        rows |= {row.id: row for row in await enrolments.convertible(connection, concerned, since)}
+    return list(rows.values())
+
+
+async def _mentioned(
+    connection: AsyncConnection,
+    states: Iterable[EntryState],
+    rows: Sequence[Enrolment],
+    batch: Sequence[Event],
+) -> dict[str, Event]:
+    """Events that the batch needs: its own, pending and contested triggers, and triggers of enrolments
+    where only the order of arrival tells what came first."""
+    wanted: set[str] = set()
+    for state in states:
+        wanted |= {state.pending_id} if state.pending_id is not None else set()
+        wanted |= {event_id for event_id, _, _ in state.contested}
+    instants = {(event.profile_id, event.occurred_at) for event in batch}
+    for row in rows:
+        if row.trigger_event_id is not None and (row.profile_id, _occurred_at(row)) in instants:
+            wanted.add(row.trigger_event_id)
+    known = {event.event_id: event for event in batch}
+    missing = wanted - known.keys()
+    return known | (await events.get_batch(connection, missing) if missing else {})
+
+
+async def _overtaken(
+    connection: AsyncConnection,
+    batch: Sequence[Event],
+    triggers: dict[str, list[EntryKey]],
+    edition: Edition,
+) -> dict[str, list[Event]]:
+    """Events that were routed already although they occurred after a trigger of this batch."""
+    late = [event for event in batch if event.event_id in triggers]
+    names = {
+        name for event in late for key in triggers[event.event_id] for name in edition.unless(key.journey)
+    }
+    if not names:
+        return {}
+    since = min(event.occurred_at for event in late)
+    found = await events.for_profiles(connection, {event.profile_id for event in late}, names, since)
+    return {
+        profile_id: [event for event in later if event.routed_at is not None]
+        for profile_id, later in found.items()
+    }
+
+
+def _followed(row: Enrolment, plan: Plan, judge: Judge, known: dict[str, Event]) -> Followed:
+    trigger = known.get(row.trigger_event_id or "")
+    order = trigger.sequence if trigger is not None else AFTER_ALL
+    return Followed(
+        enrolment_id=row.id,
+        workflow_id=row.workflow_id or workflow_id(row.journey, row.id),
+        profile_id=row.profile_id,
+        plan=plan,
+        trigger=judge.trigger(plan, row.trigger),
+        trigger_event_id=row.trigger_event_id,
+        position=position(plan, _occurred_at(row), order),
+        entered_at=row.entered_at,
+        answers=row.answers,
+        live=row.status == "live",
+        converted=row.converted_at is not None,
+    )
+
+
+def _occurred_at(row: Enrolment) -> datetime:
+    return datetime.fromisoformat(row.trigger["occurred_at"])
+
+
+async def _feed(connection: AsyncConnection, turn: _Turn, batch: set[str]) -> None:
+    """Shows new enrolments what occurred after they began and was routed before they did."""
+    entered = turn.entry.entrances
+    names = {name for entrance in entered for name in entrance.plan.event_names()}
+    if not names:
+        return
+    since = min(entrance.position[0] for entrance in entered)
+    found = await events.for_profiles(connection, {e.profile_id for e in entered}, names, since)
+    for entrance in entered:
+        missed = found.get(entrance.profile_id, ())
+        turn.followers.feed(
+            entrance.enrolment_id,
+            (event for event in missed if event.routed_at is not None and event.event_id not in batch),
+        )
+
+
+# --- writing --------------------------------------------------------------------------------------------
+
+
+async def _write(connection: AsyncConnection, batch: Sequence[Event], turn: _Turn, time: Time) -> None:
+    written = await _enrol(connection, turn.entry.entrances, time)
+    await entries.save(connection, turn.entry.changed)
+    await entries.count_missed(connection, list(turn.entry.refused.elements()))
+    await enrolments.set_converted(connection, turn.followers.conversions)
+    rows = [
+        NewStart("start", entrance.workflow_id, entrance.enrolment_id, start_payload(entrance, time))
+        for entrance in written
+    ]
+    rows += [
+        NewStart(wake.kind, wake.workflow_id, wake.enrolment_id, wake.payload)
+        for wake in turn.followers.wakes
+    ]
+    await starts.add_batch(connection, rows)
+    if batch:
+        await events.mark_routed(connection, [event.event_id for event in batch], time.wall)
+
+
+async def _enrol(connection: AsyncConnection, entrances: Sequence[Entrance], time: Time) -> list[Entrance]:
+    """Writes the enrolments, each after the one that it supersedes has ended; gives back the new ones."""
+    waiting, written = list(entrances), list[Entrance]()
+    while waiting:
+        # One of a key at a time: a customer who restarts twice in one batch is live only in the last.
+        turn: dict[EntryKey, Entrance] = {}
+        for entrance in waiting:
+            turn.setdefault(entrance.key, entrance)
+        ends = [
+            End(e.supersedes, "superseded", e.entered_at) for e in turn.values() if e.supersedes is not None
+        ]
+        await end_enrolments(connection, ends, time.wall)
+        new = await enrolments.insert_batch(connection, [_row(entrance) for entrance in turn.values()])
+        for entrance in turn.values():
+            if entrance.enrolment_id in new:
+                written.append(entrance)
+            else:
+                log.error("enrolment %s is there already; it is not started again", entrance.enrolment_id)
+        waiting = [entrance for entrance in waiting if turn[entrance.key] is not entrance]
+    return written
+
+
+def _row(entrance: Entrance) -> Enrolment:
+    return Enrolment(
+        id=entrance.enrolment_id,
+        journey=entrance.journey,
+        digest=entrance.digest,
+        profile_id=entrance.profile_id,
+        profile_key=entrance.profile_key,
+        one_per=entrance.key.one_per,
+        trigger_event_id=entrance.trigger.event_id,
+        trigger=entrance.trigger_row(),
+        holdout=entrance.holdout,
+        entered_at=entrance.entered_at,
+        driver=entrance.plan.run_as,
+        workflow_id=entrance.workflow_id,
+    )
+
+
+def start_payload(entrance: Entrance, time: Time) -> dict[str, Any]:
+    """What a driver needs to begin the enrolment. It ends up in workflow histories: no personal data."""
+    payload: dict[str, Any] = {
+        "journey": entrance.journey,
+        "digest": entrance.digest,
+        "enrolment_id": entrance.enrolment_id,
+        "key": entrance.profile_key,
+        "trigger_event_id": entrance.trigger.event_id,
+        "entered_at": entrance.entered_at.isoformat(),
+        "holdout": entrance.holdout,
+    }
+    return payload if time.scale is None else {**payload, "scale": time.scale}

@@ -1,0 +1,155 @@
+"""Which enrolments an event concerns: wakes for the live ones, conversions for all.
+
+An enrolment sees the events after its own position: never its trigger, nor what came before it. Only
+events for which some condition of its plan holds become wakes; a wake carries ids and instants, no values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from engine.core.convert import converts
+from engine.core.inputs import Control, EventSeen, Exit
+from engine.core.plan import Condition, Plan
+from engine.core.wire import to_json
+from engine.ingest.conditions import Judge, is_own
+from engine.ingest.entry import Entrance, Position
+from engine.language.types import Value
+from engine.store.events import Event
+from engine.store.starts import Kind
+
+
+@dataclass(slots=True)
+class Followed:
+    """An enrolment that events are held against."""
+
+    enrolment_id: str
+    workflow_id: str
+    profile_id: str
+    plan: Plan
+    trigger: Mapping[str, Value]
+    trigger_event_id: str | None
+    position: Position
+    entered_at: datetime
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    live: bool = True
+    converted: bool = False
+
+    def conditions(self, event: Event) -> tuple[Condition, ...]:
+        """What the event could meet here; nothing if this enrolment does not see it."""
+        if event.event_id == self.trigger_event_id or (event.occurred_at, event.sequence) <= self.position:
+            return ()
+        own = is_own(event, self.enrolment_id)
+        if self.live:
+            return self.plan.conditions_for(event.name, own)
+        goal = self.plan.goal
+        if self.converted or goal is None or goal.when.event != event.name or not (own or goal.when.any):
+            return ()
+        return (goal.when,)
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Something to hand to a live enrolment: the JSON of a core input."""
+
+    enrolment_id: str
+    workflow_id: str
+    kind: Kind
+    payload: dict[str, Any]
+
+
+class Followers:
+    """The enrolments of one batch's customers, and what the batch means for them."""
+
+    def __init__(
+        self,
+        followed: Iterable[Followed],
+        judge: Judge,
+        given_at: Callable[[datetime], datetime],
+        instant: Callable[[datetime], datetime],
+    ) -> None:
+        self._judge = judge
+        self._given_at = given_at
+        self._instant = instant
+        self._of_profile: dict[str, list[Followed]] = {}
+        self._by_id: dict[str, Followed] = {}
+        self.wakes: list[Wake] = []
+        self.conversions: list[tuple[str, datetime]] = []
+        for one in followed:
+            self._add(one)
+
+    def take(self, event: Event) -> None:
+        """Every enrolment of this customer sees the event."""
+        for one in self._of_profile.get(event.profile_id, ()):
+            self._see(one, event)
+
+    def enter(self, entrance: Entrance) -> None:
+        """From now on the new enrolment is followed, and the one it supersedes has ended."""
+        if entrance.supersedes is not None:
+            self.end(entrance.supersedes, "superseded", entrance.entered_at)
+        self._add(
+            Followed(
+                enrolment_id=entrance.enrolment_id,
+                workflow_id=entrance.workflow_id,
+                profile_id=entrance.profile_id,
+                plan=entrance.plan,
+                trigger=self._judge.trigger(entrance.plan, entrance.trigger_row()),
+                trigger_event_id=entrance.trigger.event_id,
+                position=entrance.position,
+                entered_at=entrance.entered_at,
+            )
+        )
+
+    def feed(self, enrolment_id: str, events: Iterable[Event]) -> None:
+        """A new enrolment sees events that were routed before it began."""
+        one = self._by_id[enrolment_id]
+        for event in events:
+            self._see(one, event)
+
+    def end(self, enrolment_id: str, exit: Exit, at: datetime) -> None:
+        """Tells a live enrolment to end."""
+        one = self._by_id.get(enrolment_id)
+        if one is None or not one.live:
+            return
+        one.live = False
+        self._wake(one, "control", to_json(Control("end", at, exit)))
+
+    def unsubscribe(self, event: Event) -> None:
+        """The customer has withdrawn all marketing consent: live marketing enrolments end."""
+        for one in self._of_profile.get(event.profile_id, ()):
+            if one.live and one.plan.category == "marketing":
+                self._wake(
+                    one, "control", to_json(Control("end", self._given_at(event.occurred_at), "unsubscribed"))
+                )
+
+    def _see(self, one: Followed, event: Event) -> None:
+        conditions = one.conditions(event)
+        if not conditions:
+            return
+        now = self._instant(event.occurred_at)
+        held = self._judge.held(conditions, event, now, trigger=one.trigger, answers=one.answers)
+        if not held:
+            return
+        if "goal" in held and not one.converted and converts(one.plan, one.entered_at, event.occurred_at):
+            one.converted = True
+            self.conversions.append((one.enrolment_id, event.occurred_at))
+        if one.live:
+            seen = EventSeen(
+                id=event.event_id,
+                name=event.name,
+                at=self._given_at(event.occurred_at),
+                occurred_at=event.occurred_at,
+                order=event.sequence,
+                held=held,
+            )
+            self._wake(one, "wake", to_json(seen))
+
+    def _wake(self, one: Followed, kind: Kind, payload: dict[str, Any]) -> None:
+        self.wakes.append(Wake(one.enrolment_id, one.workflow_id, kind, payload))
+
+    def _add(self, one: Followed) -> None:
+        self._of_profile.setdefault(one.profile_id, []).append(one)
+        self._by_id[one.enrolment_id] = one

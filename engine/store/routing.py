@@ -1,0 +1,28 @@
+"""Locks that keep two routers off one shard, and two players off the outbox.
+
+They belong to the transaction, so a process that dies gives them back.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_SHARD: Final = 0x4B52  # "KR": first half of the key, the shard is the second
+_PLAYER: Final = 0x4B50  # "KP"
+
+_TRY = sa.text("SELECT pg_try_advisory_xact_lock(:room, :key) AS got")
+
+
+async def try_lock(connection: AsyncConnection, shard: int) -> bool:
+    """Whether this transaction has the shard from now until it ends."""
+    result = await connection.execute(_TRY, {"room": _SHARD, "key": shard})
+    return bool(result.scalar_one())
+
+
+async def try_lead(connection: AsyncConnection) -> bool:
+    """Whether this transaction is the one that plays the outbox, until it ends."""
+    result = await connection.execute(_TRY, {"room": _PLAYER, "key": 0})
+    return bool(result.scalar_one())
