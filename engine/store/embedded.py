@@ -128,9 +128,10 @@ class EmbeddedPostgres:
         postmaster = self._postmaster()
         if postmaster is None:
             return
-        # The children first: orphans would hold the shared memory that a new server waits for.
-        family = [*postmaster.children(recursive=True), postmaster]
-        for process in reversed(family):
+        # The postmaster first: it would start its children anew. Then they, because a new server waits for
+        # the shared memory that orphans hold.
+        family = [postmaster, *postmaster.children(recursive=True)]
+        for process in family:
             try:
                 process.send_signal(signal.SIGKILL)
             except psutil.NoSuchProcess:

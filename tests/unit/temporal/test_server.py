@@ -89,6 +89,37 @@ def test_program_that_does_not_run_is_passed_over(nothing: Path) -> None:
     assert found.find(quiet).program == built
 
 
+def test_download_is_taken_before_a_build_and_kept(nothing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reachable(*_: object, **__: object) -> httpx.Response:
+        return httpx.Response(200, request=httpx.Request("GET", found.DOWNLOADS))
+
+    async def fetch(folder: Path) -> None:
+        program(folder / "temporal-sdk-python-1.35.0", FAKE_TEMPORAL)
+
+    monkeypatch.setattr(httpx, "get", reachable)
+    monkeypatch.setattr(found, "_fetch_by_sdk", fetch)
+    fake_go(nothing, "exit 9")
+    assert "downloaded now" in found.find(quiet).source
+    assert "downloaded earlier" in found.find(quiet).source
+
+
+def test_download_that_breaks_off_leads_on_to_the_build(
+    nothing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reachable(*_: object, **__: object) -> httpx.Response:
+        return httpx.Response(200, request=httpx.Request("GET", found.DOWNLOADS))
+
+    async def fetch(folder: Path) -> None:
+        raise RuntimeError("connection reset")
+
+    monkeypatch.setattr(httpx, "get", reachable)
+    monkeypatch.setattr(found, "_fetch_by_sdk", fetch)
+    with pytest.raises(found.TemporalNotFound, match="download failed: connection reset"):
+        found.find(quiet)
+    fake_go(nothing, BUILDS)
+    assert "built now" in found.find(quiet).source
+
+
 def test_build_is_kept_for_the_next_start(nothing: Path) -> None:
     fake_go(nothing, BUILDS)
     said: list[str] = []
