@@ -5,11 +5,13 @@ Instants are left to the caller, which knows the zone; `in_words` says what happ
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
+from engine.core import describe
 from engine.core.commands import Trace
-from engine.core.plan import Branch, Effect, Message, Plan, Split, Step, Stop, WaitEvent, WaitLength
+from engine.core.describe import length
+from engine.core.plan import Branch, Plan, Split, WaitEvent
 
 REASONS: Final[dict[str, str]] = {
     "no_address": "no address",
@@ -42,17 +44,6 @@ EXITS: Final[dict[str, str]] = {
 """Exits as people say them."""
 
 
-def length_in_words(length: timedelta) -> str:
-    """`1d2h`, `30m`, `0s`; a fraction of a second is dropped, a negative length has a minus."""
-    seconds = int(length.total_seconds())
-    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
-    text = ""
-    for name, unit in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
-        amount, seconds = divmod(seconds, unit)
-        text += f"{amount}{name}" if amount else ""
-    return sign + (text or "0s")
-
-
 def reason_in_words(reason: str | None, channel: str | None = None) -> str:
     """`no consent for sms`; a reason that is not in the list is its own words."""
     words = REASONS.get(reason or "", reason or "no reason given")
@@ -74,34 +65,12 @@ def arm_in_words(plan: Plan, step_id: str, arm: str) -> str:
             return f"`{step.cases[place].where}` held" if 0 <= place < len(step.cases) else f"case {arm}"
         case WaitEvent():
             if arm == "otherwise":
-                return f"nothing came within {length_in_words(step.up_to)}" if step.up_to else "nothing came"
+                return f"nothing came within {length(step.up_to)}" if step.up_to else "nothing came"
             for each in step.arms:
                 if each.when.id == arm:
                     where = f" with {each.when.where}" if each.when.where else ""
                     return f"`{each.when.event}` came{where}"
     return arm
-
-
-def step_in_words(step: Step) -> str:
-    """What a step is about, in a few words."""
-    match step:
-        case Message():
-            return f"message `{step.template}` by {', '.join(step.channels)}"
-        case Branch():
-            return "branch"
-        case Split():
-            return "split"
-        case Effect():
-            what = step.spec.get("journey") or step.spec.get("name") or step.spec.get("url")
-            return f"{step.verb} `{what}`" if what else step.verb
-        case Stop():
-            return "stop"
-        case WaitLength():
-            return f"wait for {length_in_words(step.length)}"
-        case WaitEvent():
-            return "wait for " + " or ".join(dict.fromkeys(f"`{arm.when.event}`" for arm in step.arms))
-        case _:
-            return "wait"
 
 
 def in_words(plan: Plan, line: Trace) -> str:
@@ -113,7 +82,7 @@ def in_words(plan: Plan, line: Trace) -> str:
         case "entered":
             return f"entered `{plan.journey}`"
         case "began":
-            return f"{what} began ({step_in_words(step)})" if step is not None else f"{what} began"
+            return f"{what} began ({describe.step(step)})" if step is not None else f"{what} began"
         case "took":
             return f"{what}: {arm_in_words(plan, line.step or '', detail)}"
         case "waits":

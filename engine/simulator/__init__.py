@@ -14,19 +14,23 @@ from engine.simulator.report import JourneyReport, Report, Tally
 from engine.simulator.scenario import ScenarioRun, run_scenario
 from engine.simulator.settings import StandIns, Surroundings
 from engine.simulator.simulation import Simulation
+from engine.simulator.suite import Result, SuiteRun, run_suite
 
 __all__ = [
     "Coverage",
     "Difference",
     "JourneyReport",
     "Report",
+    "Result",
     "ScenarioRun",
     "Simulation",
     "StandIns",
+    "SuiteRun",
     "Surroundings",
     "Tally",
     "compare",
     "coverage",
     "run_scenario",
+    "run_suite",
     "simulate",
 ]

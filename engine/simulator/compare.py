@@ -8,7 +8,8 @@ from datetime import timedelta
 from itertools import zip_longest
 from typing import Any
 
-from engine.core.words import length_in_words, reason_in_words
+from engine.core.describe import length
+from engine.core.words import reason_in_words
 from engine.language.catalogue import Catalogue
 from engine.language.scenarios import ExpectedMessage
 from engine.language.types import coerce, to_json
@@ -133,20 +134,20 @@ def _fits(wanted: ExpectedMessage, got: SentMessage, at: timedelta) -> bool:
 
 
 def _wanted_row(wanted: ExpectedMessage) -> str:
-    at = "at any time" if wanted.at is None else f"at {length_in_words(wanted.at)}"
+    at = "at any time" if wanted.at is None else f"at {length(wanted.at)}"
     parts = [at, wanted.channel or "any channel", wanted.template or "any template"]
     return " · ".join([*parts, f"step {wanted.step}"] if wanted.step else parts)
 
 
 def _got_row(got: SentMessage, at: timedelta) -> str:
-    return f"at {length_in_words(at)} · {got.channel} · {got.template}"
+    return f"at {length(at)} · {got.channel} · {got.template}"
 
 
 def _skips(run: ScenarioRun) -> list[str]:
     sentences = []
     for enrolment in run.enrolments:
         for line in enrolment.skipped():
-            step, at = line.step or "", length_in_words(line.at - run.counts_from)
+            step, at = line.step or "", length(line.at - run.counts_from)
             reasons = [reason_in_words(reason, channel) for channel, reason in line.passed_over]
             why = ", ".join(reasons) or reason_in_words(line.detail)
             if line.detail == "render":
