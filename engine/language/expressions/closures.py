@@ -65,6 +65,9 @@ def compile_tree(tree: Tree) -> Closure:
         case Constant(value):
             return lambda facts: value
         case Items(items):
+            if all(isinstance(item, Constant) for item in items):
+                fixed = [item.value for item in items if isinstance(item, Constant)]
+                return lambda facts: list(fixed)
             parts = [compile_tree(item) for item in items]
             return lambda facts: [part(facts) for part in parts]
         case Now():
