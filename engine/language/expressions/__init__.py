@@ -5,8 +5,9 @@ Total and two-valued: missing is null, nothing raises at evaluation. `parse` is 
 `now`.
 """
 
-from engine.language.expressions.check import EVENT_TYPES, Scope, check, check_definitions, check_typed
+from engine.language.expressions.check import EVENT_TYPES, Scope, check, check_typed
 from engine.language.expressions.closures import compile_expression, compile_tree, evaluate, holds
+from engine.language.expressions.definitions import check_definitions
 from engine.language.expressions.errors import CODES, REFERENCES, ExpressionError, Problem
 from engine.language.expressions.facts import Definitions, Facts, Occurrence, event_facts
 from engine.language.expressions.parse import LONGEST, MAX_DEPTH, parse

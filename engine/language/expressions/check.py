@@ -9,12 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from engine.language.expressions.closures import MAX_NESTING
-from engine.language.expressions.errors import ExpressionError, Problem, did_you_mean
-from engine.language.expressions.facts import Definitions
+from engine.language.expressions.errors import Problem, did_you_mean
 from engine.language.expressions.functions import SIGNATURES, Argument
-from engine.language.expressions.parse import parse
-from engine.language.expressions.requirements import depths
 from engine.language.expressions.tree import (
     Arithmetic,
     Call,
@@ -333,36 +329,6 @@ class _Checker:
                 self._known(node, node.value, self.scope.tags, "tag", "unknown-tag")
             elif wanted == "channel" and self.scope.channels:
                 self._known(node, node.value, self.scope.channels, "channel", "unknown-channel")
-
-
-def check_definitions(definitions: Definitions, scope: Scope) -> dict[tuple[str, str], list[Problem]]:
-    """Mistakes of the catalogue's own expressions, keyed by ("segment" | "computed" | "stage", name).
-
-    Includes what no single expression shows: definitions that need each other, or lie deeper than
-    `MAX_NESTING`.
-    """
-    found: dict[tuple[str, str], list[Problem]] = {}
-    texts = [
-        *((("segment", name), text) for name, text in definitions.segments.items()),
-        *((("computed", name), text) for name, text in definitions.computed.items()),
-        *((("stage", name), text) for name, text in definitions.stages if text is not None),
-    ]
-    deep = depths(definitions)
-    for place, text in texts:
-        try:
-            problems = check(parse(text), scope, condition=place[0] != "computed")
-        except ExpressionError as error:
-            found[place] = [error.problem()]
-            continue
-        depth = deep.get(place if place[0] != "stage" else ("stage", ""), 0)
-        if depth is None:
-            problems.append(Problem(0, "nesting", f"the {place[0]} `{place[1]}` needs itself"))
-        elif depth > MAX_NESTING:
-            message = f"the {place[0]} `{place[1]}` needs others, {depth} deep"
-            problems.append(Problem(0, "nesting", message, f"at most {MAX_NESTING}"))
-        if problems:
-            found[place] = problems
-    return found
 
 
 def _constant_type(value: object) -> str:

@@ -41,14 +41,14 @@ def requirements(texts: str | Iterable[str], definitions: Definitions = NOTHING_
     waiting = [texts] if isinstance(texts, str) else list(texts)
     seen: set[Place] = set()
     while waiting:
-        for place in _add(waiting.pop(), needs, definitions):
+        for place in add_needs(waiting.pop(), needs, definitions):
             if place not in seen:
                 seen.add(place)
-                waiting.extend(_texts(place, definitions))
+                waiting.extend(texts_of(place, definitions))
     return needs
 
 
-def _texts(place: Place, definitions: Definitions) -> list[str]:
+def texts_of(place: Place, definitions: Definitions) -> list[str]:
     kind, name = place
     if kind == "segment":
         return [definitions.segments[name]]
@@ -57,7 +57,7 @@ def _texts(place: Place, definitions: Definitions) -> list[str]:
     return [where for _, where in definitions.stages if where is not None]
 
 
-def _add(text: str, needs: Requirements, definitions: Definitions) -> set[Place]:
+def add_needs(text: str, needs: Requirements, definitions: Definitions) -> set[Place]:
     """Adds what `text` itself needs; the definitions it uses are given back."""
     uses: set[Place] = set()
     for node in walk(parse(text)):
@@ -87,50 +87,3 @@ def _add(text: str, needs: Requirements, definitions: Definitions) -> set[Place]
             case Call("consent"):
                 needs.consents = True
     return uses
-
-
-def depths(definitions: Definitions) -> dict[Place, int | None]:
-    """How many definitions deep each one goes (1: it needs no other); None: it needs itself.
-
-    Definitions that cannot be parsed count as needing nothing.
-    """
-    places: list[Place] = [
-        *(("segment", name) for name in definitions.segments),
-        *(("computed", name) for name in definitions.computed),
-        ("stage", ""),
-    ]
-    uses = {place: _uses(place, definitions) for place in places}
-    found: dict[Place, int | None] = {}
-    # One round a level: what is left when a round changes nothing lies on a cycle, or leads to one.
-    for _ in places:
-        ready = [p for p in places if p not in found and all(used in found for used in uses[p])]
-        if not ready:
-            break
-        for place in ready:
-            found[place] = 1 + max((found[used] or 0 for used in uses[place]), default=0)
-    for place in places:
-        if place not in found:
-            found[place] = None if _reaches(place, place, uses) else 0
-    return found
-
-
-def _uses(place: Place, definitions: Definitions) -> set[Place]:
-    uses: set[Place] = set()
-    for text in _texts(place, definitions):
-        try:
-            uses |= _add(text, Requirements(), definitions)
-        except ValueError:
-            continue
-    return uses
-
-
-def _reaches(start: Place, goal: Place, uses: dict[Place, set[Place]]) -> bool:
-    waiting, seen = list(uses[start]), set[Place]()
-    while waiting:
-        place = waiting.pop()
-        if place == goal:
-            return True
-        if place not in seen:
-            seen.add(place)
-            waiting.extend(uses[place])
-    return False
