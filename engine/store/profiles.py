@@ -63,29 +63,45 @@ class Change:
 
 
 _COLUMNS = batch.columns(Profile)
+_TYPES: dict[str, Any] = {
+    "id": sa.Uuid(as_uuid=False),
+    "merged_into": sa.Uuid(as_uuid=False),
+    "addresses": JSONB,
+    "attributes": JSONB,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NewProfile:
+    """A profile to be made. `key` is `engine.core.identity.profile_key` of its first identity."""
+
+    id: str
+    key: str
+    external_id: str | None = None
+    addresses: dict[str, str] = field(default_factory=dict, repr=False)
+
 
 _MAKE = sa.text(f"""
-    INSERT INTO profiles (id, key, external_id)
-    SELECT id, key, external_id FROM {batch.records(id="uuid", key="text", external_id="text")}
+    INSERT INTO profiles (id, key, external_id, addresses)
+    SELECT id, key, external_id, addresses
+    FROM {batch.records(id="uuid", key="text", external_id="text", addresses="jsonb")}
     ORDER BY key
     ON CONFLICT (key) DO NOTHING
     RETURNING id, key
 """)
 
 
-async def make_batch(
-    connection: AsyncConnection, new: Sequence[tuple[str, str, str | None]]
-) -> dict[str, str]:
-    """Makes the profiles (id, key, external id) whose keys are new; returns the id now behind each key.
+async def make_batch(connection: AsyncConnection, new: Sequence[NewProfile]) -> dict[str, str]:
+    """Makes the profiles whose keys are new; returns the id now behind each key.
 
     Two transactions that make the same key at once end with one profile: the second waits for the first.
     """
     if not new:
         return {}
-    values = [{"id": i, "key": key, "external_id": external} for i, key, external in new]
+    values = [{"id": p.id, "key": p.key, "external_id": p.external_id, "addresses": p.addresses} for p in new]
     made = await connection.execute(_MAKE, batch.rows(values))
     ids = {row.key: str(row.id) for row in made}
-    missing = [key for _, key, _ in new if key not in ids]
+    missing = [p.key for p in new if p.key not in ids]
     if missing:
         found = await connection.execute(
             sa.text("SELECT key, id FROM profiles WHERE key = ANY(CAST(:keys AS text[]))"), {"keys": missing}
@@ -97,20 +113,16 @@ async def make_batch(
 async def get_batch(
     connection: AsyncConnection, ids: Iterable[str], *, lock: bool = False
 ) -> dict[str, Profile]:
-    """Profiles by id; unknown ids are left out. `lock` holds them until the transaction ends."""
+    """Profiles by id; unknown ids are left out. `lock` holds them until the transaction ends.
+
+    A profile that was merged is given as it is, with `merged_into` set: see `surviving`.
+    """
     query = f"SELECT {_COLUMNS} FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id"
     result = await connection.execute(
-        sa.text(query + (" FOR UPDATE" if lock else "")).columns(id=sa.Uuid(as_uuid=False), **_JSON),
+        sa.text(query + (" FOR UPDATE" if lock else "")).columns(**_TYPES),
         {"ids": sorted(set(ids))},
     )
-    return {row["id"]: _profile(row) for row in result.mappings()}
-
-
-_JSON: dict[str, Any] = {"addresses": JSONB, "attributes": JSONB}
-
-
-def _profile(row: sa.RowMapping) -> Profile:
-    return batch.build(Profile, row)
+    return {row["id"]: batch.build(Profile, row) for row in result.mappings()}
 
 
 _CHANGE = sa.text(f"""
@@ -174,6 +186,27 @@ async def change_batch(connection: AsyncConnection, changes: Sequence[Change]) -
         for change in folded.values()
     ]
     await connection.execute(_CHANGE, batch.rows(values))
+
+
+async def surviving(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Profile]:
+    """Profiles by the id asked for: of one that was merged, the profile that it was merged into."""
+    wanted = set(ids)
+    found = await get_batch(connection, wanted)
+    while merged := {p.merged_into for p in found.values() if p.merged_into is not None}:
+        into = await get_batch(connection, merged)
+        found = {i: into.get(p.merged_into or "", p) if p.merged_into else p for i, p in found.items()}
+        if not into:
+            break
+    return found
+
+
+async def by_key(connection: AsyncConnection, keys: Iterable[str]) -> dict[str, Profile]:
+    """Profiles by their immutable key; unknown keys are left out."""
+    result = await connection.execute(
+        sa.text(f"SELECT {_COLUMNS} FROM profiles WHERE key = ANY(CAST(:keys AS text[]))").columns(**_TYPES),
+        {"keys": sorted(set(keys))},
+    )
+    return {row["key"]: batch.build(Profile, row) for row in result.mappings()}
 
 
 async def touch_routed(connection: AsyncConnection, ids: Iterable[str], at: datetime) -> None:

@@ -12,7 +12,8 @@ async def seen(connection: AsyncConnection, worker_id: str, kind: str) -> None:
     """Says that a worker is alive; to be called every few seconds."""
     await connection.execute(
         sa.text(
-            "INSERT INTO workers (id, kind) VALUES (:id, :kind) ON CONFLICT (id) DO UPDATE SET seen_at = now()"
+            "INSERT INTO workers (id, kind) VALUES (:id, :kind) "
+            "ON CONFLICT (id) DO UPDATE SET seen_at = now()"
         ),
         {"id": worker_id, "kind": kind},
     )

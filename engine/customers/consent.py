@@ -1,0 +1,36 @@
+"""Consent: what a customer agreed to, and what that means for expressions and for leaving journeys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engine.store import consents
+from engine.store.consents import EVERY_CHANNEL, Consent, CurrentConsents
+
+
+def channel_of(word: str) -> str:
+    """The ledger's channel for a word of journeys and scenarios: `marketing` speaks for every channel."""
+    return EVERY_CHANNEL if word == "marketing" else word
+
+
+async def record(connection: AsyncConnection, entries: Sequence[Consent]) -> dict[str, CurrentConsents]:
+    """Adds entries to the ledger; returns the current consents of the profiles they are about."""
+    await consents.add_batch(connection, entries)
+    return await consents.current(connection, {entry.profile_id for entry in entries})
+
+
+def all_withdrawn(current: CurrentConsents, category: str = "marketing") -> bool:
+    """Whether something was recorded, and nothing is granted any more: live enrolments end `unsubscribed`."""
+    said = current.channels(category)
+    return bool(said) and not any(said.values())
+
+
+async def granted(
+    connection: AsyncConnection, profile_ids: Iterable[str], at: datetime | None = None
+) -> dict[str, dict[str, bool]]:
+    """Marketing consents as `consent(channel)` reads them: profile to channel to answer, `*` for the rest."""
+    found = await consents.current(connection, profile_ids, at)
+    return {profile_id: current.channels() for profile_id, current in found.items()}

@@ -1,0 +1,104 @@
+"""What identify calls, `update` steps and imports write into profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engine.customers.consent import channel_of
+from engine.store import consents, identities, profiles, segments
+from engine.store.consents import Consent
+from engine.store.profiles import Change
+from engine.store.tables import PROFILE_KINDS
+
+_ADDRESSES = frozenset(PROFILE_KINDS) - {"external_id", "anonymous_id"}
+_ZONE_NAMES = ("time_zone", "timezone", "timeZone")
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """Traits of one profile, as the client sent them, at the logical instant `at`. Null clears.
+
+    Reserved: the kinds of identity (`email phone wechat wecom alipay push`), `time_zone` (also `timezone`),
+    `locale`, `tags` (a list to add), `consents` (a list of channels granted, or channel to boolean) and
+    `segments` (a list of static segments to join). Everything else is an attribute, declared or not; its
+    type is looked at when it is read, so that declaring it later brings it to life.
+    """
+
+    profile_id: str
+    traits: Mapping[str, Any] = field(repr=False)
+    at: datetime
+    source: str | None = None
+
+
+async def apply_traits(connection: AsyncConnection, batch: Sequence[Traits]) -> list[Consent]:
+    """Writes traits into profiles, in order. Returns the consents recorded, for `consent.changed` events.
+
+    A value that a reserved trait cannot take (an unknown time zone, a number as e-mail) is passed over. An
+    address becomes an identity of the profile unless it leads to another profile already.
+    """
+    changes: list[Change] = []
+    attached: list[tuple[identities.Identity, str]] = []
+    granted: list[Consent] = []
+    joined: list[tuple[str, str]] = []
+    for item in batch:
+        change = _change(item)
+        changes.append(change)
+        attached += [((kind, v), item.profile_id) for kind, v in change.addresses.items() if v]
+        granted += _consents(item)
+        joined += [(segment, item.profile_id) for segment in _texts(item.traits.get("segments"))]
+    await profiles.change_batch(connection, [change for change in changes if _says_something(change)])
+    await identities.attach_batch(connection, attached)
+    await segments.add_batch(connection, joined)
+    await consents.add_batch(connection, granted)
+    return granted
+
+
+def _change(item: Traits) -> Change:
+    change = Change(item.profile_id)
+    for name, value in item.traits.items():
+        if name in _ADDRESSES:
+            if value is None or (isinstance(value, str) and value.strip()):
+                change.addresses[name] = value if value is None else value.strip()
+        elif name in _ZONE_NAMES:
+            change.time_zone = _zone(value) or change.time_zone
+        elif name == "locale":
+            change.locale = value if isinstance(value, str) and value else None
+        elif name == "tags":
+            change.add_tags = tuple(_texts(value))
+        elif name not in ("consents", "segments", "external_id", "anonymous_id", "userId", "anonymousId"):
+            change.attributes[name] = value
+    return change
+
+
+def _says_something(change: Change) -> bool:
+    return bool(change.attributes or change.addresses or change.add_tags or change.time_zone or change.locale)
+
+
+def _consents(item: Traits) -> list[Consent]:
+    said = item.traits.get("consents")
+    answers = said if isinstance(said, Mapping) else dict.fromkeys(_texts(said), True)
+    return [
+        Consent(item.profile_id, channel_of(channel), answer, item.at, source=item.source)
+        for channel, answer in answers.items()
+        if isinstance(channel, str) and isinstance(answer, bool)
+    ]
+
+
+def _texts(value: Any) -> list[str]:
+    return [v for v in value if isinstance(v, str) and v] if isinstance(value, list | tuple) else []
+
+
+def _zone(value: Any) -> str | None:
+    if not isinstance(value, str) or not value:
+        return None
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # unknown, or no name at all
+        return None
+    return value
