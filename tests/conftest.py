@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # Data of tests is thrown away: losing it in a power cut is no loss, and no `fsync` is a good deal faster.
 FAST_AND_LOOSE = {"fsync": "off", "full_page_writes": "off"}
+
+EXIT_STATUS = pytest.StashKey[int]()
 
 
 @pytest.fixture(scope="session")
@@ -117,3 +120,17 @@ def pytest_configure(config: pytest.Config) -> None:
     # A developer's own settings must not leak into the tests.
     for name in ("DATABASE_URL", "KAIROS_PROJECT"):
         os.environ.pop(name, None)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[EXIT_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    # Temporal's SDK now and then crashes while Python ends, after all work is done, and then the exit code
+    # lies (sdk-python issue 300). Everything is reported and written by now.
+    if "temporalio.bridge.temporal_sdk_bridge" in sys.modules and EXIT_STATUS in config.stash:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[EXIT_STATUS])
