@@ -11,17 +11,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from engine.core.identity import event_id
 from engine.core.inputs import Exit
-from engine.store import enrolments, events
+from engine.ingest.recording import Internal, record_events
+from engine.store import enrolments
 from engine.store.enrolments import End, Enrolment
-from engine.store.events import NewEvent
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
-
-SOURCE = "kairos"
-"""The source of events that the engine makes itself."""
 
 
 async def close_enrolment(
@@ -41,25 +37,10 @@ async def end_enrolments(connection: AsyncConnection, ends: Sequence[End], wall:
     ended = await enrolments.end_batch(connection, ends)
     if ended:
         rows = await enrolments.get_batch(connection, ended)
-        await events.insert_batch(connection, [_exited(row, wall) for row in rows.values()])
+        await record_events(connection, [_exited(row, wall) for row in rows.values()], wall)
     return ended
 
 
-def _exited(row: Enrolment, wall: datetime) -> NewEvent:
-    message_id = f"exited/{row.id}"
-    return NewEvent(
-        event_id=event_id(SOURCE, message_id),
-        profile_id=row.profile_id,
-        name="journey.exited",
-        occurred_at=row.ended_at or wall,
-        received_at=wall,
-        source=SOURCE,
-        message_id=message_id,
-        properties={
-            "journey": row.journey,
-            "exit": row.exit,
-            "enrolment_id": row.id,
-            "one_per": row.one_per,
-        },
-        type="internal",
-    )
+def _exited(row: Enrolment, wall: datetime) -> Internal:
+    properties = {"journey": row.journey, "exit": row.exit, "enrolment_id": row.id, "one_per": row.one_per}
+    return Internal(row.profile_id, "journey.exited", row.ended_at or wall, f"exited/{row.id}", properties)

@@ -150,7 +150,8 @@ async def _load(
     plans = await book.plans(connection, {row.digest for row in rows})
     judged = [*plans.values(), *(journey.plan for journey in edition.journeys)]
     texts = {text for plan in judged for text in expressions_of(plan)}
-    people = await load_people(connection, profile_ids, texts, edition, time.now)
+    instants = [time.now, *(event.occurred_at for event in batch)]
+    people = await load_people(connection, profile_ids, texts, edition, min(instants), max(instants))
     judge = Judge(people, edition.catalogue)
     triggers = trigger_keys(edition.journeys, batch, judge, time.instant)
     keys = {key for found in triggers.values() for key in found} | set(due)

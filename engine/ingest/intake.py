@@ -1,0 +1,206 @@
+"""Intake: a batch of Segment-shaped messages becomes events, in one transaction.
+
+Every message is answered for: accepted (perhaps as a repetition) or rejected with a reason. A bad message
+does not lose the others. A repetition changes nothing, also not the profile, so that an old `identify`
+sent again cannot undo a newer one.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from engine.core.identity import event_id
+from engine.customers.profiles import Traits, apply_traits
+from engine.customers.resolve import resolve_batch
+from engine.ingest.normalise import EARLY, Arrival, Incoming, Refusal, normalise
+from engine.ingest.recording import consent_changes, record_events
+from engine.language.catalogue import Catalogue, read_catalogue
+from engine.language.loader import load
+from engine.store import clock, events, project
+from engine.store.clock import ScaledClock
+from engine.store.database import in_transaction
+from engine.store.events import NewEvent
+from engine.store.identities import Identity
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+log = logging.getLogger(__name__)
+
+_JITTER = timedelta(minutes=1)
+"""With a scaled clock: how much wall time a sender may be ahead of us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The message is kept. `duplicate`: it had been before, or came earlier in the same batch."""
+
+    event_id: str
+    message_id: str
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The message is not kept, and why, for whoever sent it."""
+
+    reason: str
+    message_id: str | None = None
+
+
+async def accept(
+    database: AsyncEngine,
+    source: str,
+    messages: Sequence[object],
+    received_at: datetime,
+    sent_at: datetime | None = None,
+) -> list[Accepted | Rejected]:
+    """Keeps the messages of one request; answers for each, in order.
+
+    Args:
+        source: whose `messageId`s these are: two sources may use the same one.
+        received_at: logical now. `sent_at`: the batch's own `sentAt`, for messages that have none.
+    """
+    async with database.connect() as connection:
+        arrival = _arrival(await clock.load(connection), received_at, sent_at)
+        catalogue = await _catalogue(connection)
+    called = _called(catalogue)
+    results: list[Accepted | Rejected | None] = []
+    kept: list[Incoming] = []
+    for message in messages:
+        try:
+            kept.append(normalise(message, arrival, uuid.uuid4().hex, called))
+            results.append(None)
+        except Refusal as refusal:
+            results.append(Rejected(str(refusal), _stated_id(message)))
+    if kept:
+        new = await in_transaction(database, lambda c: _keep(c, source, kept, received_at))
+        waiting = iter(kept)
+        for place, result in enumerate(results):
+            if result is None:
+                results[place] = _accepted(source, next(waiting), new)
+        await _count_undeclared(database, catalogue, kept, received_at)
+    return [result for result in results if result is not None]
+
+
+def _accepted(source: str, incoming: Incoming, new: set[str]) -> Accepted:
+    """The first message with an id that was new is the one kept; those after it are duplicates."""
+    identifier = event_id(source, incoming.message_id)
+    duplicate = identifier not in new
+    new.discard(identifier)
+    return Accepted(identifier, incoming.message_id, duplicate)
+
+
+async def _keep(
+    connection: AsyncConnection, source: str, kept: Sequence[Incoming], received_at: datetime
+) -> set[str]:
+    owners = await resolve_batch(connection, [_identities(incoming) for incoming in kept])
+    new = await events.insert_batch(
+        connection,
+        [
+            NewEvent(
+                event_id=event_id(source, incoming.message_id),
+                profile_id=owner.profile_id,
+                name=incoming.name,
+                occurred_at=incoming.occurred_at,
+                received_at=received_at,
+                source=source,
+                message_id=incoming.message_id,
+                properties=incoming.properties,
+                type=incoming.type,
+            )
+            for incoming, owner in zip(kept, owners, strict=True)
+        ],
+    )
+    traits, told = [], set[str]()
+    for incoming, owner in zip(kept, owners, strict=True):
+        identifier = event_id(source, incoming.message_id)
+        if incoming.traits and identifier in new and identifier not in told:
+            told.add(identifier)
+            traits.append(Traits(owner.profile_id, incoming.traits, incoming.occurred_at, source))
+    if traits:
+        consents = await apply_traits(connection, traits)
+        await record_events(connection, consent_changes(consents), received_at)
+    return new
+
+
+def _identities(incoming: Incoming) -> list[Identity]:
+    given = (
+        ("external_id", incoming.external_id),
+        ("anonymous_id", incoming.anonymous_id),
+        ("anonymous_id", incoming.previous_id),
+    )
+    return [(kind, value) for kind, value in given if value is not None]
+
+
+def _arrival(ticking: ScaledClock, received_at: datetime, sent_at: datetime | None) -> Arrival:
+    if not ticking.scaled:
+        return Arrival(received_at, sent_at)
+    return Arrival(received_at, sent_at, exact=True, early=EARLY + _JITTER * ticking.speed)
+
+
+def _stated_id(message: object) -> str | None:
+    stated = message.get("messageId") if isinstance(message, dict) else None
+    return stated[:100] if isinstance(stated, str) else None
+
+
+# --- the catalogue ----------------------------------------------------------------------------------------
+
+
+async def _catalogue(connection: AsyncConnection) -> Catalogue:
+    digest = await project.load_digest(connection)
+    if digest is None:
+        return Catalogue()
+    text = _texts.get(digest)
+    if text is None:
+        stored = await project.load(connection)
+        text = stored.catalogue if stored is not None else ""
+        _texts.clear()  # only the newest counts
+        _texts[digest] = text
+    return _read(text)
+
+
+_texts: dict[str, str] = {}
+"""Digest of a project to the text of its catalogue: digests name their content, so this never goes stale."""
+
+
+@lru_cache(maxsize=4)
+def _read(text: str) -> Catalogue:
+    return read_catalogue(load("journeys/catalog.yaml", text)[0])
+
+
+def _called(catalogue: Catalogue) -> Mapping[str, str]:
+    return {
+        name: event.name
+        for event in catalogue.events.values()
+        for name in event.also_called
+        if name not in catalogue.events
+    }
+
+
+async def _count_undeclared(
+    database: AsyncEngine, catalogue: Catalogue, kept: Sequence[Incoming], at: datetime
+) -> None:
+    """Counts what the catalogue lacks. In a transaction of its own: many batches meet on these rows."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for incoming in kept:
+        if incoming.type in ("identify", "alias"):
+            continue
+        declared = catalogue.event(incoming.name)
+        if declared is None:
+            seen[incoming.name, ""] += 1
+        else:
+            seen.update((incoming.name, key) for key in incoming.properties if key not in declared.properties)
+    if not seen:
+        return
+    try:
+        await in_transaction(database, lambda c: events.count_undeclared(c, dict(seen), at))
+    except Exception:  # the events are kept: a lost count is no reason to answer with an error
+        log.warning("could not count undeclared events", exc_info=True)

@@ -1,0 +1,86 @@
+"""Events that the engine makes itself: they come in beside those of clients and are routed the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.core.identity import event_id
+from engine.store import events
+from engine.store.consents import Consent
+from engine.store.events import NewEvent
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+SOURCE: Final = "kairos"
+"""The source of events that the engine makes itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Internal:
+    """An event of ours. `message_id` makes it unique: the same one again changes nothing.
+
+    A `message.*` event holds `enrolment_id` among its properties, and reaches only that enrolment.
+    """
+
+    profile_id: str
+    name: str
+    occurred_at: datetime
+    message_id: str
+    properties: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+async def record_event(
+    connection: AsyncConnection,
+    profile_id: str,
+    name: str,
+    occurred_at: datetime,
+    message_id: str,
+    properties: dict[str, Any] | None = None,
+    *,
+    received_at: datetime | None = None,
+) -> str:
+    """Records one event of ours with the caller's transaction; returns its id."""
+    event = Internal(profile_id, name, occurred_at, message_id, properties or {})
+    await record_events(connection, [event], received_at or occurred_at)
+    return event_id(SOURCE, message_id)
+
+
+async def record_events(
+    connection: AsyncConnection, new: Sequence[Internal], received_at: datetime
+) -> set[str]:
+    """Records events of ours; returns the ids of those that were not there yet."""
+    return await events.insert_batch(
+        connection,
+        [
+            NewEvent(
+                event_id=event_id(SOURCE, event.message_id),
+                profile_id=event.profile_id,
+                name=event.name,
+                occurred_at=event.occurred_at,
+                received_at=received_at,
+                source=SOURCE,
+                message_id=event.message_id,
+                properties=event.properties,
+                type="internal",
+            )
+            for event in new
+        ],
+    )
+
+
+def consent_changes(entries: Iterable[Consent]) -> list[Internal]:
+    """`consent.changed` for entries of the ledger."""
+    return [
+        Internal(
+            entry.profile_id,
+            "consent.changed",
+            entry.at,
+            f"consent/{entry.profile_id}/{entry.category}/{entry.channel}/{entry.at.isoformat()}/{entry.granted}",
+            {"channel": entry.channel, "granted": entry.granted},
+        )
+        for entry in entries
+    ]
