@@ -86,7 +86,8 @@ async def each(
             try:
                 return await one(message)
             except (Rejected, Throttled, Unavailable, Unknown) as outcome:
-                # A value from here on: the traceback would keep the message's content alive.
+                # A value from here on: what led to it would keep the message's content alive.
+                outcome.__context__ = outcome.__cause__ = None
                 return outcome.with_traceback(None)
             except Exception as fault:
                 # Not the fault's text: it may quote the message.
