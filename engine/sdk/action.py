@@ -51,7 +51,7 @@ class Retries:
         """How long to wait after so many failed calls; None to give up."""
         if attempts > self.most:
             return None
-        return min(self.longest, self.first * (2 ** min(attempts - 1, 30)))
+        return min(self.longest, self.first * float(2 ** min(attempts - 1, 30)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,93 @@
+"""From a verdict to what becomes of the row: the channel, the rendered message, or the reason why not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from channels.message import Brand
+from channels.message import Message as Outgoing
+from engine.content import RenderError
+from engine.core.inputs import SkipReason
+from engine.delivery.job import Job, Turn
+from engine.delivery.ports import Redirect
+from engine.policy import Defer, Request, Send, Skip, Verdict
+from engine.store.deliveries import Sending
+
+_NO_WAY = ("no_address", "no_consent", "blocked")
+
+
+def request(job: Job) -> Request:
+    """What the rules are asked about this job."""
+    channels = tuple(channel for channel in job.step.channels if channel not in job.closed)
+    if job.bound is not None:
+        channels = (job.bound,)
+    enrolment = job.enrolment
+    return Request(enrolment.profile_id, channels, job.step.category, job.order.at, enrolment.holdout)
+
+
+def apply(turn: Turn, job: Job, verdict: Verdict) -> None:
+    """Carries out a verdict; a job that may be sent has its message afterwards."""
+    match verdict:
+        case Send(channels, passed_over):
+            job.closed.update(passed_over)
+            job.channels = channels
+            next_channel(turn, job)
+        case Defer(until, reason, passed_over):
+            job.closed.update(passed_over)
+            turn.answer(job, "deferred", reason=reason, until=until)
+            turn.write(job, "deferred", reason=reason, due_at=until)
+        case Skip(reason, passed_over):
+            job.closed.update(passed_over)
+            skip(turn, job, reason)
+
+
+def skip(turn: Turn, job: Job, reason: SkipReason, detail: str | None = None) -> None:
+    """No message. What was refused by a provider failed; what may have gone out stays unknown."""
+    refused = job.refused()
+    if job.bound is not None:
+        turn.answer(job, "unknown", job.bound)
+        turn.write(job, "unknown", job.bound, reason=reason)
+    elif refused is not None and reason in _NO_WAY:
+        fail(turn, job, refused)
+    else:
+        turn.answer(job, "skipped", reason=reason)
+        turn.write(job, "skipped", reason=reason, raw=None if detail is None else {"detail": detail})
+
+
+def fail(turn: Turn, job: Job, reason: str, channel: str | None = None, raw: Any = None) -> None:
+    """Every channel that was open has refused it for good."""
+    turn.answer(job, "failed", reason=reason)
+    turn.write(job, "rejected", reason=reason, raw=raw)
+    turn.say("message.failed", job, channel)
+
+
+def next_channel(turn: Turn, job: Job) -> None:
+    """Marks the first open channel `sending`, or hands the order on to whoever serves it."""
+    channel = job.channels[0]
+    job.message = None
+    if not turn.ports.serves(channel):
+        turn.answers[job.order.place] = Redirect(channel)
+        turn.write(job, "claimed", job.bound, reason=job.row.reason)
+        return
+    try:
+        rendered = turn.project.templates.render(job.step.template, channel, job.context)
+    except RenderError as error:
+        job.closed[channel] = "render"
+        return skip(turn, job, "render", str(error))
+    brand = turn.project.installation.brand
+    job.message = Outgoing(
+        key=job.row.key,
+        channel=channel,
+        address=job.profile.addresses[channel],
+        parts=rendered.parts,
+        template=job.step.template,
+        at=job.order.at,
+        category=job.step.category,
+        brand=Brand(brand.get("name"), brand.get("address")),
+        journey=job.order.journey,
+        enrolment_id=job.order.enrolment_id,
+        step=job.order.step,
+    )
+    turn.sending.append(
+        Sending(job.row.row_key, job.row.attempts, channel, job.step.template, rendered.digest)
+    )

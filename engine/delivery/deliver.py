@@ -1,0 +1,243 @@
+"""Messages: claimed, judged, rendered, sent, settled.
+
+One transaction claims the rows, decides, and writes every decision: what is skipped or deferred is settled in
+it, the rest says `sending` when it commits, and only then are adapters called. A second transaction settles.
+Where a provider refuses for good, that same transaction marks the next channel `sending`, and so on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from copy import copy
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from channels.errors import Unknown
+from channels.message import Message as Outgoing
+from channels.pacing import Outcome
+from engine.core.identity import delivery_key
+from engine.core.inputs import Settled
+from engine.core.plan import Message, Plan
+from engine.delivery.choose import apply, request, skip
+from engine.delivery.exits import exit_seen
+from engine.delivery.facts import Look, load_facts, template_context
+from engine.delivery.job import REFUSED, Job, Turn
+from engine.delivery.leftover import Leftovers
+from engine.delivery.ports import Answer, DeliveryPorts, LiveProject, Order, Place, Retry
+from engine.delivery.record import Said, assumed_sent, record_events, store_traces
+from engine.delivery.settle import outcome_of, settle
+from engine.delivery.sight import Enrolment, enrolments, policy_profiles
+from engine.policy import Settings, decide
+from engine.store import consents, deliveries
+from engine.store.database import in_transaction
+from engine.store.deliveries import Delivery, NewDelivery
+
+log = logging.getLogger(__name__)
+
+BUSY: Final = timedelta(seconds=1)
+
+
+async def deliver(ports: DeliveryPorts, orders: Sequence[Order]) -> list[Answer]:
+    """Bring each order's message to its customer, or to a reason why not; one answer per order, in order.
+
+    Safe to repeat at any time and by any worker. Raises only what the database raises; then nothing is lost
+    and the same orders may be given again.
+    """
+    fresh = {order.place: order for order in orders if order.place not in ports.in_hand}
+    answers: dict[Place, Answer] = {}
+    ports.in_hand.update(fresh)
+    try:
+        if fresh:
+            plans = {digest: await ports.plan(digest) for digest in {o.digest for o in fresh.values()}}
+            answers = await _Batch(ports, await ports.project(), plans, fresh).run()
+    finally:
+        ports.in_hand.difference_update(fresh)
+    return [answers.get(o.place) or Retry(BUSY, "this worker is at it already") for o in orders]
+
+
+class _Batch:
+    def __init__(
+        self, ports: DeliveryPorts, project: LiveProject, plans: dict[str, Plan], orders: dict[Place, Order]
+    ) -> None:
+        self.ports = ports
+        self.project = project
+        self.plans = plans
+        self.orders = orders
+
+    async def run(self) -> dict[Place, Answer]:
+        answers, sending = await in_transaction(self.ports.database, self.prepare)
+        while sending:
+            outcomes = await _call(self.ports, sending)
+            settled, sending = await self.settle(sending, outcomes)
+            answers |= settled
+        return answers
+
+    def turn(self) -> Turn:
+        return Turn(self.ports, self.project, self.plans)
+
+    async def prepare(self, connection: AsyncConnection) -> tuple[dict[Place, Answer], list[Job]]:
+        """Everything up to the marks `sending`. May run again from the start: it keeps nothing in `self`."""
+        turn = self.turn()
+        found = await enrolments(connection, {order.enrolment_id for order in self.orders.values()})
+        orders = {place: order for place, order in self.orders.items() if order.enrolment_id in found}
+        for place in self.orders.keys() - orders.keys():
+            order, reason = self.orders[place], "the database has no such enrolment"
+            turn.answers[place] = Settled(order.step, "failed", turn.at(order), reason=reason)
+        await store_traces(connection, orders.values())
+        claims = [self.claim(order, found[order.enrolment_id]) for order in orders.values()]
+        claimed = await deliveries.claim_batch(connection, claims, self.ports.worker_id)
+        rows = {(row.enrolment_id, row.step): row for row in claimed.mine.values()}
+        if claimed.others:
+            again = await self.answer_others(connection, turn, list(claimed.others.values()))
+            claims = [claim for claim in claims if (claim.enrolment_id, claim.step) in again]
+            claimed = await deliveries.claim_batch(connection, claims, self.ports.worker_id)
+            rows |= {(row.enrolment_id, row.step): row for row in claimed.mine.values()}
+        jobs = await self.jobs(connection, rows, found)
+        await self.decide(connection, turn, jobs, found)
+        return turn.answers, await _write(connection, turn, jobs)
+
+    def step(self, order: Order) -> Message:
+        step = self.plans[order.digest].steps[order.step]
+        if not isinstance(step, Message):
+            raise TypeError(f"step {order.step} of {order.journey} is no message")
+        return step
+
+    def claim(self, order: Order, enrolment: Enrolment) -> NewDelivery:
+        step = self.step(order)
+        return NewDelivery(
+            order.enrolment_id,
+            order.step,
+            enrolment.entry_month,
+            delivery_key(order.enrolment_id, order.step),
+            order.journey,
+            enrolment.profile_id,
+            order.at,
+            step.category,
+            step.template,
+        )
+
+    async def answer_others(
+        self, connection: AsyncConnection, turn: Turn, rows: list[Delivery]
+    ) -> frozenset[Place]:
+        """Answers rows that could not be claimed; returns those left behind that may be claimed again."""
+        leftovers = await Leftovers.find(connection, turn, rows)
+        said: list[Said] = []
+        for row in rows:
+            place = (row.enrolment_id, row.step)
+            order = self.orders[place]
+            if row.row_key in leftovers.repeat:
+                continue
+            if row.row_key in leftovers.unknown:
+                turn.answers[place] = outcome_of(row, turn.at(order), "unknown")
+                said.append(assumed_sent(row, order, turn.at(order)))
+            elif row.state == "sending":
+                turn.answers[place] = Retry(BUSY, "another worker is sending it")
+            else:
+                turn.answers[place] = outcome_of(row, turn.at(order))
+        await leftovers.write(connection)
+        await record_events(connection, said)
+        return frozenset((key.enrolment_id, key.step) for key in leftovers.repeat)
+
+    async def jobs(
+        self, connection: AsyncConnection, rows: dict[Place, Delivery], found: dict[str, Enrolment]
+    ) -> list[Job]:
+        if not rows:
+            return []
+        orders = [self.orders[place] for place in rows]
+        customers = {found[order.enrolment_id].profile_id: found[order.enrolment_id] for order in orders}
+        wanted = {channel for order in orders for channel in self.step(order).channels}
+        profiles = await policy_profiles(connection, customers, wanted, self.project.installation)
+        looks = [
+            Look(found[order.enrolment_id], self.plans[order.digest], order.at, order.event_id)
+            for order in orders
+        ]
+        facts = await load_facts(connection, self.project, looks)
+        jobs = []
+        for order, given in zip(orders, facts, strict=True):
+            enrolment, row = found[order.enrolment_id], rows[order.place]
+            context = template_context(given, self.project)
+            refused = {channel: reason for channel, reason in row.passed_over if reason.startswith(REFUSED)}
+            profile = profiles[enrolment.profile_id]
+            jobs.append(Job(order, self.step(order), enrolment, row, profile, context, refused))
+        return jobs
+
+    async def decide(
+        self, connection: AsyncConnection, turn: Turn, jobs: list[Job], found: dict[str, Enrolment]
+    ) -> None:
+        orders = [job.order for job in jobs]
+        over = await exit_seen(connection, self.ports, self.project, orders, self.plans, found)
+        profiles = {job.enrolment.profile_id: job.profile for job in jobs}
+        settings = Settings(self.project.installation.consent)
+        verdicts = decide([request(job) for job in jobs], profiles, settings)
+        for job, verdict in zip(jobs, verdicts, strict=True):
+            if job.order.place in over:
+                skip(turn, job, "exit_seen")
+            elif self.late(job.order):
+                skip(turn, job, "late")
+            else:
+                apply(turn, job, verdict)
+
+    def late(self, order: Order) -> bool:
+        """After long retries. On a scaled clock lag does not count."""
+        clock = self.ports.clock
+        return not clock.scaled and clock.now() - order.at > self.plans[order.digest].max_lateness
+
+    async def settle(
+        self, jobs: list[Job], outcomes: Sequence[Outcome]
+    ) -> tuple[dict[Place, Answer], list[Job]]:
+        async def work(connection: AsyncConnection) -> tuple[dict[Place, Answer], list[Job]]:
+            turn = self.turn()
+            ours = [_copied(job) for job in jobs]
+            for job, outcome in zip(ours, outcomes, strict=True):
+                settle(turn, job, outcome)
+            return turn.answers, await _write(connection, turn, ours)
+
+        return await in_transaction(self.ports.database, work)
+
+
+async def _write(connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> list[Job]:
+    """Writes what a turn decided; returns the jobs to call adapters for once it has committed.
+
+    A row that another worker has taken over meanwhile changes nothing and says nothing.
+    """
+    kept = await deliveries.settle_batch(connection, turn.settlements)
+    kept |= await deliveries.mark_sending(connection, turn.sending)
+    ours = {(key.enrolment_id, key.step) for key in kept}
+    for job in jobs:
+        if job.order.place not in ours:
+            turn.answers[job.order.place] = Retry(BUSY, "another worker took it over")
+    await record_events(connection, [said for said in turn.said if said.place in ours])
+    await consents.add_batch(connection, turn.opted_out)
+    return [job for job in jobs if job.message is not None and job.order.place in ours]
+
+
+def _copied(job: Job) -> Job:
+    job = copy(job)
+    job.closed = dict(job.closed)
+    return job
+
+
+async def _call(ports: DeliveryPorts, jobs: Sequence[Job]) -> list[Outcome]:
+    """Hands every job's message to the adapter of its channel; outcomes in the order of the jobs."""
+    by_channel: dict[str, list[tuple[int, Outgoing]]] = {}
+    for place, job in enumerate(jobs):
+        assert job.message is not None
+        by_channel.setdefault(job.message.channel, []).append((place, job.message))
+    outcomes: dict[int, Outcome] = {}
+
+    async def send(channel: str, numbered: list[tuple[int, Outgoing]]) -> None:
+        messages = [message for _, message in numbered]
+        answers: Sequence[Outcome]
+        try:
+            answers = await ports.adapters[channel].send(messages)
+        except Exception as fault:  # adapters promise not to; then nobody knows how far it came
+            log.error("the adapter of %s failed: %s", channel, type(fault).__name__)
+            answers = [Unknown(f"adapter fault: {type(fault).__name__}") for _ in messages]
+        outcomes.update((place, answer) for (place, _), answer in zip(numbered, answers, strict=True))
+
+    await asyncio.gather(*(send(channel, numbered) for channel, numbered in by_channel.items()))
+    return [outcomes[place] for place in range(len(jobs))]

@@ -1,0 +1,98 @@
+"""Facts for expressions and templates, for a batch of enrolments at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engine.core.plan import Plan
+from engine.customers import facts as customers
+from engine.delivery.ports import LiveProject
+from engine.delivery.sight import Enrolment
+from engine.language.catalogue import Catalogue
+from engine.language.expressions import Definitions, Facts, Requirements, event_facts, requirements
+from engine.store import events
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One enrolment at one instant. `event_id` None is its trigger; `expressions` say what will be asked."""
+
+    enrolment: Enrolment
+    plan: Plan
+    at: datetime
+    event_id: str | None = None
+    expressions: tuple[str, ...] = ()
+
+
+async def load_facts(connection: AsyncConnection, project: LiveProject, looks: Sequence[Look]) -> list[Facts]:
+    """Facts for each look, in order."""
+    if not looks:
+        return []
+    wanted = {look.event_id for look in looks if look.event_id not in (None, look.enrolment.trigger_event_id)}
+    found = await events.get_batch(connection, [i for i in wanted if i is not None]) if wanted else {}
+    catalogue = project.catalogue
+    definitions = customers.definitions_of(catalogue)
+    requests = []
+    for look in looks:
+        trigger = _trigger(look, catalogue)
+        event = found.get(look.event_id or "")
+        seen = trigger if event is None else customers.facts_of_event(catalogue, event)
+        requests.append(
+            customers.FactsRequest(
+                look.enrolment.profile_id,
+                look.at,
+                _needs(look.expressions, definitions),
+                trigger,
+                seen,
+                look.enrolment.answers,
+            )
+        )
+    return await customers.load_facts(connection, requests, catalogue, project.installation.time_zone)
+
+
+def _trigger(look: Look, catalogue: Catalogue) -> dict[str, Any]:
+    stored = look.enrolment.trigger
+    name = str(stored.get("name", ""))
+    by_hand = look.plan.trigger.kind == "manual"
+    types = look.plan.trigger.properties if by_hand else customers.event_types(catalogue, name)
+    occurred_at = stored.get("occurred_at")
+    instant = (
+        datetime.fromisoformat(occurred_at) if isinstance(occurred_at, str) else look.enrolment.entered_at
+    )
+    return event_facts(name, str(stored.get("id", "")), instant, stored, types)
+
+
+def _needs(expressions: tuple[str, ...], definitions: Definitions) -> Requirements:
+    if not expressions:
+        return Requirements()
+    texts = tuple(definitions.segments.items()), tuple(definitions.computed.items())
+    return _required(expressions, *texts, tuple(definitions.stages))
+
+
+@lru_cache(maxsize=2048)
+def _required(
+    expressions: tuple[str, ...],
+    segments: tuple[tuple[str, str], ...],
+    computed: tuple[tuple[str, str], ...],
+    stages: tuple[tuple[str, str | None], ...],
+) -> Requirements:
+    return requirements(expressions, Definitions(dict(segments), dict(computed), stages))
+
+
+def template_context(facts: Facts, project: LiveProject) -> Mapping[str, Any]:
+    """The names that templates see."""
+    return {
+        "profile": facts.profile,
+        "trigger": facts.trigger,
+        "event": facts.event,
+        "answers": facts.answers,
+        "now": facts.now,
+        "brand": project.installation.brand,
+        "links": {},
+    }

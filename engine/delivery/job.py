@@ -1,0 +1,90 @@
+"""One message on its way, while its batch is worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from channels.message import Message as Outgoing
+from engine.core.inputs import Outcome, Settled
+from engine.core.plan import Message, Plan
+from engine.delivery.ports import Answer, DeliveryPorts, LiveProject, Order, Place
+from engine.delivery.record import Said
+from engine.delivery.sight import Enrolment
+from engine.policy import Profile
+from engine.store.consents import Consent
+from engine.store.deliveries import Delivery, Sending, Settlement
+
+REFUSED: Final = "rejected"
+"""How the reason of a channel begins whose provider refused this message for good."""
+PERHAPS_SENT: Final = "unknown"
+"""How the reason of a row begins that is tried again although a call of it may have gone through."""
+
+
+@dataclass(slots=True)
+class Job:
+    order: Order
+    step: Message
+    enrolment: Enrolment
+    row: Delivery
+    profile: Profile
+    context: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    closed: dict[str, str] = field(default_factory=dict)
+    """Channels that are out, with the reason."""
+    channels: tuple[str, ...] = ()
+    """Those that are open, the next one first."""
+    message: Outgoing | None = None
+    """Set while it says `sending`."""
+
+    @property
+    def bound(self) -> str | None:
+        """The only channel that may be used: an earlier call by it may have gone through."""
+        return self.row.channel if (self.row.reason or "").startswith(PERHAPS_SENT) else None
+
+    def passed_over(self, until: str | None = None) -> tuple[tuple[str, str], ...]:
+        """Channels that did not reach this customer, in the author's order; those before `until`."""
+        listed = self.step.channels
+        before = listed[: listed.index(until)] if until in listed else listed
+        return tuple((channel, self.closed[channel]) for channel in before if channel in self.closed)
+
+    def refused(self) -> str | None:
+        """The last provider's word, if any provider refused this message for good."""
+        words = [reason for reason in self.closed.values() if reason.startswith(REFUSED)]
+        return words[-1] if words else None
+
+
+@dataclass(slots=True)
+class Turn:
+    """One transaction's worth of decisions on a batch, thrown away if the transaction must run again."""
+
+    ports: DeliveryPorts
+    project: LiveProject
+    plans: dict[str, Plan]
+    answers: dict[Place, Answer] = field(default_factory=dict)
+    said: list[Said] = field(default_factory=list)
+    settlements: list[Settlement] = field(default_factory=list)
+    sending: list[Sending] = field(default_factory=list)
+    opted_out: list[Consent] = field(default_factory=list)
+
+    def at(self, order: Order) -> datetime:
+        return self.ports.at(order.at)
+
+    def answer(self, job: Job, result: Outcome, channel: str | None = None, **values: Any) -> None:
+        passed_over = job.passed_over(channel)
+        self.answers[job.order.place] = Settled(
+            job.order.step, result, self.at(job.order), channel, passed_over=passed_over, **values
+        )
+
+    def write(self, job: Job, state: str, channel: str | None = None, **values: Any) -> None:
+        """The row's next state."""
+        passed_over = job.passed_over(channel)
+        self.settlements.append(
+            Settlement(job.row.row_key, job.row.attempts, state, channel, passed_over=passed_over, **values)
+        )
+
+    def say(self, event: str, job: Job, channel: str | None, **more: Any) -> None:
+        """A `message.*` event of this job."""
+        at, profile_id = self.at(job.order), job.enrolment.profile_id
+        self.said.append(Said(event, job.order, profile_id, job.step.template, channel, at, more))

@@ -1,0 +1,109 @@
+"""What delivery and effects are handed, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from channels.port import Adapter
+from engine.content import TemplateSet
+from engine.core.inputs import Settled
+from engine.core.plan import Plan
+from engine.language.catalogue import Catalogue
+from engine.language.installation import Installation
+
+Place = tuple[str, str]
+"""(enrolment id, step)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Do the `Send` or `Perform` of one step. `at` and `event_id` are those of the command.
+
+    `channel_hint` names the channel whose queue this came by, after a `Redirect`. `attempt` counts the tries
+    that a policy deferred. `trace` holds the trace lines up to here as `engine.core.wire` writes them, the
+    first of them number `trace_from`; they are stored when the step is claimed.
+    """
+
+    enrolment_id: str
+    journey: str
+    digest: str
+    step: str
+    at: datetime
+    event_id: str | None = None
+    channel_hint: str | None = None
+    attempt: int = 1
+    trace: tuple[dict[str, Any], ...] = ()
+    trace_from: int = 0
+
+    @property
+    def place(self) -> Place:
+        return self.enrolment_id, self.step
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """This worker does not serve the channel that was chosen. Nothing was sent; hand the order on to it."""
+
+    channel: str
+    kind: Literal["redirect"] = "redirect"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Not settled yet: give the same order again `after` this long, on the wall."""
+
+    after: timedelta
+    reason: str
+    kind: Literal["retry"] = "retry"
+
+
+Answer = Settled | Redirect | Retry
+
+
+class Clock(Protocol):
+    """Logical time. `scaled` is true in demos and tests that run faster than the wall."""
+
+    @property
+    def scaled(self) -> bool: ...
+
+    def now(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LiveProject:
+    """What is live at once, without a new version of a journey."""
+
+    templates: TemplateSet
+    catalogue: Catalogue
+    installation: Installation
+
+
+@dataclass(slots=True, kw_only=True)
+class DeliveryPorts:
+    """`worker_id` is this process's row in `workers`; a restarted process has another one.
+
+    `adapters` holds an open adapter for each channel that this process serves; `channels_here` says which it
+    may send by (None: all). `project` and `plan` may cache: a plan by its digest never changes.
+    """
+
+    database: AsyncEngine
+    adapters: Mapping[str, Adapter]
+    project: Callable[[], Awaitable[LiveProject]]
+    plan: Callable[[str], Awaitable[Plan]]
+    worker_id: str
+    clock: Clock
+    channels_here: frozenset[str] | None = None
+    in_hand: set[Place] = field(default_factory=set)
+    """What this process works on now: an order for one of them comes too early."""
+
+    def serves(self, channel: str) -> bool:
+        return self.channels_here is None or channel in self.channels_here
+
+    def at(self, order_at: datetime) -> datetime:
+        """The instant to give with an answer: scaled clocks know no lag."""
+        return order_at if self.clock.scaled else max(order_at, self.clock.now())

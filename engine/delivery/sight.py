@@ -1,0 +1,106 @@
+"""What is read of enrolments and their customers before anything is decided, a batch at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engine.language.installation import Installation
+from engine.policy import Profile
+from engine.store import blocks, consents
+from engine.store import enrolments as enrolment_rows
+from engine.store import profiles as profile_rows
+
+ADDRESS_KINDS: Final = {"sms": "phone"}
+"""Channel to the kind of identity that is its address, where they differ in name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """`profile_id` is the profile that lives on, also after a merge."""
+
+    id: str
+    journey: str
+    digest: str
+    profile_id: str
+    external_id: str | None = field(repr=False)
+    addresses: Mapping[str, str] = field(repr=False)
+    trigger_event_id: str | None
+    trigger: Mapping[str, Any] = field(repr=False)
+    answers: Mapping[str, Any] = field(repr=False)
+    holdout: bool
+    entered_at: datetime
+    entry_month: date
+
+
+async def enrolments(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Enrolment]:
+    """Enrolments by id; unknown ids are left out."""
+    rows = await enrolment_rows.get_batch(connection, ids)
+    profiles = await profile_rows.surviving(connection, {row.profile_id for row in rows.values()})
+    found = {}
+    for row in rows.values():
+        profile = profiles[row.profile_id]
+        found[row.id] = Enrolment(
+            id=row.id,
+            journey=row.journey,
+            digest=row.digest,
+            profile_id=profile.id,
+            external_id=profile.external_id,
+            addresses=profile.addresses,
+            trigger_event_id=row.trigger_event_id,
+            trigger=row.trigger,
+            answers=row.answers,
+            holdout=row.holdout,
+            entered_at=row.entered_at,
+            entry_month=row.entry_month,
+        )
+    return found
+
+
+async def policy_profiles(
+    connection: AsyncConnection,
+    customers: Mapping[str, Enrolment],
+    channels: Iterable[str],
+    installation: Installation,
+) -> dict[str, Profile]:
+    """What the rules look at, by profile id. `customers` gives one enrolment per profile id."""
+    wanted = sorted(set(channels))
+    said = await consents.current(connection, customers)
+    dead = await blocks.dead_addresses(connection, customers)
+    profiles = {}
+    for profile_id, customer in customers.items():
+        addresses = {
+            channel: address
+            for channel in wanted
+            if (address := address_for(channel, customer.addresses, installation))
+        }
+        granted = {
+            (channel, category): word
+            for channel in wanted
+            for category in ("marketing", "transactional")
+            if (word := said[profile_id].granted(channel, category)) is not None
+        }
+        gone = dead.get(profile_id, set())
+        blocked = frozenset(c for c, address in addresses.items() if (c, address_digest(address)) in gone)
+        profiles[profile_id] = Profile(addresses, granted, blocked)
+    return profiles
+
+
+def address_for(channel: str, addresses: Mapping[str, str], installation: Installation) -> str | None:
+    """Where this channel reaches the customer, or None."""
+    own = addresses.get(ADDRESS_KINDS.get(channel, channel))
+    if own:
+        return own
+    # A channel with a fixed URL, such as `webhook`, reaches everybody.
+    url = installation.channel(channel).settings.get("url")
+    return url if isinstance(url, str) else None
+
+
+def address_digest(address: str) -> str:
+    """Names an address without telling it."""
+    return hashlib.sha256(address.encode()).hexdigest()[:32]
