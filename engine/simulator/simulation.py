@@ -45,6 +45,13 @@ from engine.simulator.work import perform, send
 _MANUAL = "journey.enter"
 
 
+def _answers(consents: Any) -> dict[str, bool]:
+    """Consents as profiles give them: a list of channels granted, or channel to boolean."""
+    if isinstance(consents, Mapping):
+        return {str(channel): answer for channel, answer in consents.items() if isinstance(answer, bool)}
+    return {str(channel): True for channel in consents or ()}
+
+
 class Simulation:
     """One run. Add people and what happens to them, then `run`."""
 
@@ -262,7 +269,10 @@ class Simulation:
     def _change(self, person: Person, change: Change) -> None:
         at = change.at
         if change.kind == "identify":
-            self.identify(person, change.data)
+            said = change.data.get("consents")
+            self.identify(person, {name: value for name, value in change.data.items() if name != "consents"})
+            for channel, granted in _answers(said).items():
+                self._consent(person, channel, granted, at)
         elif change.kind == "consent":
             for channel, granted in change.data.items():
                 self._consent(person, channel, granted, at)
@@ -280,8 +290,8 @@ class Simulation:
         """Writes a profile as scenarios give it: attributes, identifiers, `tags consents segments`."""
         rest = dict(data)
         person.retag(add=rest.pop("tags", None) or ())
-        for channel in rest.pop("consents", None) or ():
-            person.grant(channel, True)
+        for channel, granted in _answers(rest.pop("consents", None)).items():
+            person.grant(channel, granted)
         person.segments |= frozenset(rest.pop("segments", None) or ())
         person.set(self.typed_attributes(rest))
 

@@ -3,15 +3,20 @@ to them: the same names, profiles and ids as the intake would give them."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from heapq import merge
 from typing import Any, Final
+from zoneinfo import available_timezones
 
 from engine.core.identity import event_id, profile_key
 from engine.simulator.person import IDENTIFIERS, Change, Person
 from engine.simulator.simulation import Simulation
 
+_ZONE_NAMES: Final = ("time_zone", "timezone", "timeZone")
 _NAMES: Final = {
     "identify": "profile.identified",
     "alias": "profile.aliased",
@@ -138,15 +143,26 @@ def _traits(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Crowd:
-    """The people of a stream, found by their identities."""
+    """The people of a stream, found by their identities with the rules of `engine.customers.resolve`.
+
+    One difference: profiles that turn out to be one are one from the beginning, while a running system
+    merges them when it learns of it.
+    """
 
     def __init__(self, run: Simulation, source: str) -> None:
         self._run = run
         self._source = source
         self._known: dict[tuple[str, str], Person] = {}
-        self.people: list[Person] = []
+        self._people: dict[str, Person] = {}
+        """By profile key, the oldest first."""
+        self._externals: dict[str, str] = {}
+        """Profile key to external id."""
         self.message_ids: dict[str, str] = {}
         """Event id to message id."""
+
+    @property
+    def people(self) -> list[Person]:
+        return list(self._people.values())
 
     def take(self, message: StreamMessage) -> None:
         """Adds what the message says to the script of its person. Messages must come by time."""
@@ -154,57 +170,79 @@ class Crowd:
         id = event_id(self._source, message.message_id)
         self.message_ids[id] = message.message_id
         if message.type == "identify":
-            self._identify(person, message)
+            order = self._run.next_order()
+            person.script.append(Change("identify", message.at, _profile(message.traits), order=order))
         name = self._run.surroundings.catalogue.canonical(message.name)
         person.script.append(self._run.event(name, message.at, message.properties, id))
 
     def _person(self, message: StreamMessage) -> Person:
-        """The external id leads before the anonymous one; what is not taken yet leads here from now on."""
-        identities = [
-            (kind, value)
-            for kind, value in (
-                ("external_id", message.external_id),
-                ("anonymous_id", message.anonymous_id),
-                ("external_id" if message.type == "alias" else "", message.previous_id),
-            )
-            if kind and value is not None
-        ]
-        person = self._find(identities)
-        if person is None:
-            person = Person(profile_key(*identities[0]))
-            self.people.append(person)
+        external, anonymous = message.external_id, message.anonymous_id
+        identities = [("external_id", external)] if external is not None else []
+        identities += [("anonymous_id", id) for id in (anonymous, message.previous_id) if id is not None]
+        found = [self._known[each] for each in identities if each in self._known]
+        if external is None:
+            person = found[0] if found else self._make(identities[0])
+        else:
+            person = self._customer(external, found)
         for kind, value in identities:
-            self._known.setdefault((kind, value), person)
-            if kind not in person.attributes:
-                person.set({kind: value})
+            if self._known.setdefault((kind, value), person) is person:
+                person.attributes.setdefault(kind, value)
         return person
 
-    def _find(self, identities: list[tuple[str, str]]) -> Person | None:
-        for kind, value in identities:
-            person = self._known.get((kind, value))
-            if person is not None:
-                taken = person.attributes.get("external_id")
-                # A device that somebody else has used before does not make two customers one.
-                if kind != "external_id" and identities[0][0] == "external_id" and taken is not None:
-                    continue
-                return person
-        return None
+    def _customer(self, external: str, found: list[Person]) -> Person:
+        """The customer with this external id. Profiles without one that were found become that customer."""
+        nameless = [person for person in dict.fromkeys(found) if person.key not in self._externals]
+        person = self._known.get(("external_id", external))
+        if person is None:
+            person = self._eldest(nameless) if nameless else self._make(("external_id", external))
+            self._externals[person.key] = external
+        for other in nameless:
+            if other is not person:
+                person = self._merge(person, other)
+        return person
 
-    def _identify(self, person: Person, message: StreamMessage) -> None:
-        traits = dict(message.traits)
-        consents = traits.pop("consents", None)
-        data = {name: value for name, value in traits.items() if name not in ("external_id", "anonymous_id")}
-        for kind in IDENTIFIERS:
-            if isinstance(data.get(kind), int):
-                data[kind] = str(data[kind])
-        order = self._run.next_order()
-        person.script.append(Change("identify", message.at, data, order=order))
-        if isinstance(consents, Mapping):
-            said = {
-                str(channel): granted for channel, granted in consents.items() if isinstance(granted, bool)
-            }
-            person.script.append(Change("consent", message.at, said, order=order))
-        elif isinstance(consents, list):
-            person.script.append(
-                Change("consent", message.at, dict.fromkeys(map(str, consents), True), order=order)
-            )
+    def _make(self, identity: tuple[str, str]) -> Person:
+        person = Person(profile_key(*identity))
+        self._people[person.key] = person
+        return person
+
+    def _eldest(self, people: list[Person]) -> Person:
+        return next(person for person in self._people.values() if person in people)
+
+    def _merge(self, one: Person, two: Person) -> Person:
+        """The older of the two stays, with its key."""
+        stays = self._eldest([one, two])
+        goes = two if stays is one else one
+        stays.script = deque(merge(stays.script, goes.script, key=lambda each: (each.at, each.order)))
+        external = self._externals.pop(goes.key, None)
+        if external is not None:
+            self._externals[stays.key] = external
+        for identity, person in self._known.items():
+            if person is goes:
+                self._known[identity] = stays
+        for name, value in goes.attributes.items():
+            stays.attributes.setdefault(name, value)
+        del self._people[goes.key]
+        return stays
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _profile(traits: Mapping[str, Any]) -> dict[str, Any]:
+    """Traits as `Simulation.identify` takes them, without values that a reserved trait cannot take."""
+    data: dict[str, Any] = {}
+    for name, value in traits.items():
+        if name in _ZONE_NAMES:
+            if isinstance(value, str) and value in _zones():
+                data["time_zone"] = value
+        elif name in ("tags", "segments"):
+            data[name] = [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+        elif name in IDENTIFIERS:
+            if name != "external_id" and (value is None or isinstance(value, str)):
+                data[name] = value
+        elif name not in ("anonymous_id", "userId", "anonymousId"):
+            data[name] = value
+    return data
