@@ -5,7 +5,6 @@ Checked without Docker: the schema is the specification's own, the commands are 
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from pathlib import Path
@@ -15,6 +14,8 @@ import jsonschema
 import pytest
 import yaml
 from typer.testing import CliRunner
+
+from engine.cli.main import build_app
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -39,7 +40,7 @@ def test_schema_sees_a_mistake() -> None:
 
 def cli_knows(*words: str) -> bool:
     """Whether the CLI has this command with these options. `--help` is the last of them, so nothing runs."""
-    app = importlib.import_module("engine.cli.main").app
+    app = build_app()
     return CliRunner().invoke(app, [*words, "--help"]).exit_code == 0
 
 
