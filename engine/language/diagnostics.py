@@ -159,9 +159,10 @@ class Reporter:
         hint: str | None = None,
         severity: Severity = "error",
     ) -> None:
-        found = Diagnostic(
-            self.path, at.line, at.col, code, message, severity, expected, hint, self.line(at.line)
-        )
+        source = self.line(at.line)
+        if code == "J215" and source is not None:
+            source = source[: at.col - 1] + "…"  # the mistake is a secret: it must not go on into a log
+        found = Diagnostic(self.path, at.line, at.col, code, message, severity, expected, hint, source)
         if found not in self.found:
             self.found.append(found)
 
