@@ -328,7 +328,10 @@ def _starts_with(facts: Facts, text: Value, start: Value) -> bool:
 
 _OF_ONE: dict[str, Callable[[Facts, Value], Value]] = {
     "has_tag": lambda facts, tag: isinstance(tag, str) and tag in facts.tags,
-    "consent": lambda facts, channel: isinstance(channel, str) and facts.consents.get(channel) is True,
+    # `*` is the word on every channel that has no later one of its own.
+    "consent": lambda facts, channel: (
+        isinstance(channel, str) and facts.consents.get(channel, facts.consents.get("*")) is True
+    ),
     "exists": lambda facts, value: value is not None,
     "lower": lambda facts, text: values.lower(text),
     "days_since": lambda facts, moment: values.days_since(moment, facts.now, facts.zone),
