@@ -19,9 +19,9 @@ from engine.core.identity import workflow_id
 from engine.core.inputs import EntryState
 from engine.core.plan import Plan
 from engine.ingest.book import Book, Edition
+from engine.ingest.close import end_enrolments
 from engine.ingest.conditions import Judge, expressions_of
 from engine.ingest.entry import AFTER_ALL, Entrance, Entry, ended_key, position, trigger_keys
-from engine.ingest.exits import end_enrolments
 from engine.ingest.people import load_people, withdrawn
 from engine.ingest.wakes import Followed, Followers
 from engine.store import enrolments, entries, events, routing, starts

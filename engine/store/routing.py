@@ -26,3 +26,8 @@ async def try_lead(connection: AsyncConnection) -> bool:
     """Whether this transaction is the one that plays the outbox, until it ends."""
     result = await connection.execute(_TRY, {"room": _PLAYER, "key": 0})
     return bool(result.scalar_one())
+
+
+async def still_leads(connection: AsyncConnection) -> None:
+    """Raises if the connection that leads is gone, and with it the lead."""
+    await connection.execute(sa.text("SELECT 1"))

@@ -86,6 +86,37 @@ async def open_batch(connection: AsyncConnection, limit: int) -> list[Start]:
     return [batch.build(Start, row) for row in result.mappings()]
 
 
+async def open_except(connection: AsyncConnection, busy: Sequence[str], limit: int) -> list[Start]:
+    """The oldest open rows, but none of the workflows `busy`, nor of one that waits for its next try.
+
+    Locks nothing: for the one player that leads.
+    """
+    result = await connection.execute(
+        sa.text(f"""
+            SELECT {batch.columns(Start, "s")} FROM start_outbox s
+            WHERE s.done_at IS NULL AND s.workflow_id <> ALL (CAST(:busy AS text[])) AND NOT EXISTS (
+                SELECT 1 FROM start_outbox o WHERE o.done_at IS NULL AND o.not_before > now()
+                AND o.workflow_id = s.workflow_id AND o.id <= s.id)
+            ORDER BY s.id LIMIT :limit
+        """).columns(enrolment_id=sa.Uuid(as_uuid=False), payload=JSONB),
+        {"busy": list(busy), "limit": limit},
+    )
+    return [batch.build(Start, row) for row in result.mappings()]
+
+
+async def play_again(connection: AsyncConnection, enrolment_ids: Sequence[str]) -> int:
+    """Opens all rows of these enrolments again, for a runner that has lost them; returns how many."""
+    result = await connection.execute(
+        sa.text("""
+            UPDATE start_outbox SET done_at = NULL, not_before = NULL
+            WHERE enrolment_id = ANY(CAST(:ids AS uuid[])) AND done_at IS NOT NULL
+        """),
+        {"ids": list(enrolment_ids)},
+    )
+    await connection.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": STARTS_CHANNEL})
+    return result.rowcount
+
+
 async def open_count(connection: AsyncConnection) -> int:
     """How many rows are still to be played."""
     result = await connection.execute(sa.text("SELECT count(*) FROM start_outbox WHERE done_at IS NULL"))

@@ -1,0 +1,121 @@
+"""The end of an enrolment, whoever brings it about: one way to write it, and to say it.
+
+The row ends and `journey.exited` is recorded in one transaction. The router takes that event like any
+other, in its place among the customer's events, and frees the entry: a trigger that was refused only
+because the enrolment seemed live enters then. So an end needs no lock on entry, wherever it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+
+from engine.core import wire
+from engine.core.inputs import Exit
+from engine.ingest.recording import Internal, record_events
+from engine.store import enrolments, traces
+from engine.store.database import in_transaction
+from engine.store.enrolments import End, Enrolment, Progress
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+
+class Work(Protocol):
+    """What a driver hands over at the end of an enrolment."""
+
+    enrolment_id: str
+    at: str
+    event_id: str | None
+    exit: str | None
+    exit_detail: str | None
+    variants: dict[str, str]
+    trace: list[dict[str, Any]]
+    trace_from: int
+
+
+class Ports(Protocol):
+    @property
+    def database(self) -> AsyncEngine: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The end of one enrolment, with what is not written yet of its way there.
+
+    `trace` holds lines as `engine.core.wire` writes them, the first of them number `trace_from`.
+    """
+
+    enrolment_id: str
+    exit: Exit
+    at: datetime
+    detail: str | None = None
+    moved_by: str | None = None
+    variants: Mapping[str, str] = field(default_factory=dict)
+    trace: tuple[dict[str, Any], ...] = ()
+    trace_from: int = 0
+
+    @classmethod
+    def from_work(cls, work: Work) -> Self:
+        return cls(
+            enrolment_id=work.enrolment_id,
+            exit=cast(Exit, work.exit),
+            at=datetime.fromisoformat(work.at),
+            detail=work.exit_detail,
+            moved_by=work.event_id,
+            variants=work.variants,
+            trace=tuple(work.trace),
+            trace_from=work.trace_from,
+        )
+
+
+async def close_enrolments(ports: Ports, closes: Sequence[Close]) -> None:
+    """Records these ends, in one transaction. The same again changes nothing."""
+
+    async def work(connection: AsyncConnection) -> None:
+        await traces.append_batch(
+            connection,
+            [
+                (close.enrolment_id, close.trace_from, [wire.input_from_json(line) for line in close.trace])
+                for close in closes
+            ],
+        )
+        await enrolments.progress_batch(
+            connection,
+            [
+                Progress(close.enrolment_id, moved_by=close.moved_by, variants=dict(close.variants))
+                for close in closes
+            ],
+        )
+        ends = [End(close.enrolment_id, close.exit, close.at, close.detail) for close in closes]
+        await end_enrolments(connection, ends, datetime.now(UTC))
+
+    await in_transaction(ports.database, work)
+
+
+async def close_enrolment(
+    connection: AsyncConnection,
+    enrolment_id: str,
+    exit: Exit,
+    detail: str | None,
+    ended_at: datetime,
+) -> bool:
+    """Ends the enrolment at the logical instant `ended_at`; False if it had ended before."""
+    end = End(enrolment_id, exit, ended_at, detail)
+    return bool(await end_enrolments(connection, [end], datetime.now(UTC)))
+
+
+async def end_enrolments(connection: AsyncConnection, ends: Sequence[End], wall: datetime) -> set[str]:
+    """Ends those that are live, and records `journey.exited` for each; returns their ids."""
+    ended = await enrolments.end_batch(connection, ends)
+    if ended:
+        rows = await enrolments.get_batch(connection, ended)
+        await record_events(connection, [_exited(row, wall) for row in rows.values()], wall)
+    return ended
+
+
+def _exited(row: Enrolment, wall: datetime) -> Internal:
+    properties = {"journey": row.journey, "exit": row.exit, "enrolment_id": row.id, "one_per": row.one_per}
+    return Internal(row.profile_id, "journey.exited", row.ended_at or wall, f"exited/{row.id}", properties)

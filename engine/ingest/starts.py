@@ -1,0 +1,230 @@
+"""Plays the outbox: what the router decided becomes running enrolments.
+
+One player at a time has the outbox (`engine.store.routing.try_lead`). It keeps up to `at_once` enrolments
+in hand; each one's rows are played in their order, its start before its wakes, several wakes in one call.
+A row is marked done after the call: a crash in between repeats the call, which is harmless, because a
+start is known by its workflow id and an event by its own id.
+
+Who runs enrolments implements `Starter`; nothing here knows Temporal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+from engine.store import routing, starts
+from engine.store.database import in_transaction
+from engine.store.listening import Listener
+from engine.store.tables import STARTS_CHANNEL
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 48
+"""Enrolments in hand at the same time: unfinished starts and wakes."""
+POLL: Final = 1.0
+_FLUSH: Final = 0.02
+"""Seconds between two looks at what was finished: rows are marked in one statement."""
+_LONGEST_BACKOFF: Final = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class StartRow:
+    """Start the enrolment; `payload` as `engine.ingest.routing.start_payload` makes it.
+
+    `inbox` holds inputs (`engine.core.wire` JSON) that came already: handed over with the start, they save
+    a call.
+    """
+
+    workflow_id: str
+    enrolment_id: str
+    payload: Mapping[str, Any]
+    inbox: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WakeRow:
+    """Hand these inputs (`engine.core.wire` JSON) to a running enrolment, in order."""
+
+    workflow_id: str
+    enrolment_id: str
+    items: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Taken. For a start also: it was started before."""
+
+    kind: Literal["done"] = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A wake: the enrolment has ended, or is not there."""
+
+    kind: Literal["gone"] = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Not taken; try again no earlier than `after`. `busy`: the server asks for less of everything."""
+
+    reason: str
+    after: timedelta | None = None
+    busy: bool = False
+    kind: Literal["retry"] = "retry"
+
+
+Outcome = Done | Gone | Retry
+
+
+class Starter(Protocol):
+    """Who runs enrolments. Both calls answer row by row, and may be given the same row again.
+
+    `start` of a row with an `inbox` must not lose it when the enrolment was started before: it then wakes.
+    """
+
+    async def start(self, rows: Sequence[StartRow]) -> Sequence[Outcome]: ...
+
+    async def wake(self, rows: Sequence[WakeRow]) -> Sequence[Outcome]: ...
+
+
+@dataclass(slots=True)
+class Played:
+    """What a player has done, for metrics and for people."""
+
+    started: int = 0
+    woken: int = 0
+    gone: int = 0
+    retried: int = 0
+
+
+@dataclass(slots=True)
+class Player:
+    """Plays the outbox to a starter until it is told to stop."""
+
+    database: AsyncEngine
+    starter: Starter
+    at_once: int = AT_ONCE
+    tally: Played = field(default_factory=Played)
+    _in_hand: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _done: list[int] = field(default_factory=list)
+    _failed: list[tuple[int, str, timedelta]] = field(default_factory=list)
+    _allowed: int = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Plays until `stop` is set; waits its turn while another player has the outbox."""
+        self._allowed = self.at_once
+        async with Listener(self.database, STARTS_CHANNEL) as listener:
+            while not stop.is_set():
+                try:
+                    async with self.database.connect() as leader, leader.begin():
+                        if await routing.try_lead(leader):
+                            await self._lead(leader, listener, stop)
+                except Exception:
+                    log.exception("the outbox could not be played; trying again")
+                await listener.wait(POLL, stop)
+
+    async def play(self) -> None:
+        """Plays what is open now, to the end; rows that must wait for their next try are left."""
+        self._allowed = self.at_once
+        while await self._take() or self._in_hand:
+            await self._some_finished()
+            await self._flush()
+
+    async def _lead(self, leader: AsyncConnection, listener: Listener, stop: asyncio.Event) -> None:
+        try:
+            while not stop.is_set():
+                await routing.still_leads(leader)
+                more = await self._take()
+                await self._some_finished()
+                await self._flush()
+                if not self._in_hand and not more:
+                    await listener.wait(POLL, stop)
+        finally:
+            if self._in_hand:  # a call that is cut off may have been taken: it is simply made again
+                for task in self._in_hand.values():
+                    task.cancel()
+                await asyncio.gather(*self._in_hand.values(), return_exceptions=True)
+            self._in_hand.clear()
+
+    async def _take(self) -> bool:
+        """Takes as many enrolments in hand as are allowed; whether there were any."""
+        free = self._allowed - len(self._in_hand)
+        if free <= 0:
+            return True
+        async with self.database.connect() as connection:
+            rows = await starts.open_except(connection, list(self._in_hand), free)
+        rows.sort(key=lambda row: (row.workflow_id, row.id))
+        for workflow_id, own in groupby(rows, key=lambda row: row.workflow_id):
+            self._in_hand[workflow_id] = asyncio.create_task(self._play(workflow_id, list(own)))
+        return bool(rows)
+
+    async def _some_finished(self) -> None:
+        if not self._in_hand:
+            return
+        await asyncio.wait(self._in_hand.values(), return_when=asyncio.FIRST_COMPLETED)
+        if len(self._in_hand) > 1:
+            await asyncio.sleep(_FLUSH)
+
+    async def _flush(self) -> None:
+        """Marks what was finished, before its enrolments may be taken in hand again."""
+        finished = [workflow_id for workflow_id, task in self._in_hand.items() if task.done()]
+        done, self._done = self._done, []
+        failed, self._failed = self._failed, []
+        if done or failed:
+            await in_transaction(self.database, lambda c: _mark(c, done, failed))
+        for workflow_id in finished:
+            del self._in_hand[workflow_id]
+
+    async def _play(self, workflow_id: str, rows: Sequence[starts.Start]) -> None:
+        """Plays the rows of one enrolment."""
+        ids = [row.id for row in rows]
+        inputs = tuple(row.payload for row in rows if row.kind != "start")
+        try:
+            if rows[0].kind == "start":
+                start = StartRow(workflow_id, rows[0].enrolment_id, rows[0].payload, inputs)
+                [outcome] = await self.starter.start([start])
+            else:
+                [outcome] = await self.starter.wake([WakeRow(workflow_id, rows[0].enrolment_id, inputs)])
+        except Exception as error:
+            log.warning("%s could not be played: %s", workflow_id, type(error).__name__)
+            outcome = Retry(type(error).__name__)
+        self._settle(rows, ids, outcome)
+
+    def _settle(self, rows: Sequence[starts.Start], ids: Sequence[int], outcome: Outcome) -> None:
+        if isinstance(outcome, Retry):
+            self.tally.retried += 1
+            if outcome.busy:
+                self._allowed = max(1, self._allowed // 2)
+            after = outcome.after or min(
+                timedelta(seconds=0.5) * 2 ** min(rows[0].attempts, 8), _LONGEST_BACKOFF
+            )
+            self._failed.append((rows[0].id, outcome.reason, after))
+            return
+        self._allowed = min(self.at_once, self._allowed + 1)
+        self._done.extend(ids)
+        if isinstance(outcome, Gone):
+            self.tally.gone += 1
+        elif rows[0].kind == "start":
+            self.tally.started += 1
+        else:
+            self.tally.woken += 1
+
+
+async def _mark(
+    connection: AsyncConnection, done: Sequence[int], failed: Sequence[tuple[int, str, timedelta]]
+) -> None:
+    if done:
+        await starts.mark_done(connection, done)
+    by_pause = sorted(failed, key=lambda one: one[2])
+    for after, group in groupby(by_pause, key=lambda one: one[2]):
+        await starts.mark_failed(connection, [(row, reason) for row, reason, _ in group], after)
