@@ -11,6 +11,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from engine.ingest.starts import Done, Gone, Outcome, Retry, StartRow, WakeRow
 from engine.temporal.payloads import EnrolmentInput, Scale
 from engine.temporal.queues import JOURNEYS, SIGNAL, WORKFLOW
 
@@ -70,17 +71,21 @@ class TemporalStarter:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def start(self, workflow_id: str, given: EnrolmentInput) -> None:
-        """Starts one enrolment; one that runs or has ended already is left as it is.
+    async def start(self, rows: Sequence[StartRow]) -> list[Outcome]:
+        """Starts enrolments; one that runs or has ended already is woken with its `inbox` instead."""
+        return list(await asyncio.gather(*map(self._start, rows)))
 
-        Raises:
-            RPCError: the server did not take it; try again.
-        """
+    async def wake(self, rows: Sequence[WakeRow]) -> list[Outcome]:
+        """Hands inputs to running enrolments."""
+        return list(await asyncio.gather(*map(self._wake, rows)))
+
+    async def _start(self, row: StartRow) -> Outcome:
+        given = enrolment_input({**row.payload, "inbox": list(row.inbox)})
         try:
             await self._client.start_workflow(
                 WORKFLOW,
                 given,
-                id=workflow_id,
+                id=row.workflow_id,
                 task_queue=JOURNEYS,
                 search_attributes=TypedSearchAttributes(
                     [
@@ -93,22 +98,19 @@ class TemporalStarter:
                 + (" (holdout)" if given.holdout else ""),
             )
         except WorkflowAlreadyStartedError:
-            return
-
-    async def wake(self, workflow_id: str, items: Sequence[Mapping[str, Any]]) -> bool:
-        """Hands inputs to a running enrolment; False if it has ended.
-
-        Raises:
-            RPCError: the server did not take it; try again.
-        """
-        handle = self._client.get_workflow_handle(workflow_id)
-        try:
-            await handle.signal(SIGNAL, [dict(item) for item in items])
+            if row.inbox:
+                await self._wake(WakeRow(row.workflow_id, row.enrolment_id, row.inbox))
         except RPCError as error:
-            if error.status == RPCStatusCode.NOT_FOUND:
-                return False
-            raise
-        return True
+            return _later(error)
+        return Done()
+
+    async def _wake(self, row: WakeRow) -> Outcome:
+        handle = self._client.get_workflow_handle(row.workflow_id)
+        try:
+            await handle.signal(SIGNAL, [dict(item) for item in row.items])
+        except RPCError as error:
+            return Gone() if error.status == RPCStatusCode.NOT_FOUND else _later(error)
+        return Done()
 
     async def status(self, workflow_id: str) -> str | None:
         """`running`, `completed`, `cancelled`, `terminated`, `failed`; None if there is no such workflow."""
@@ -129,6 +131,11 @@ class TemporalStarter:
         except (RPCError, TimeoutError):
             return None
         return found
+
+
+def _later(error: RPCError) -> Retry:
+    busy = error.status in (RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.UNAVAILABLE)
+    return Retry(f"{error.status.name}: {error.message}"[:300], busy=busy)
 
 
 _STATUS: dict[WorkflowExecutionStatus, str] = {

@@ -29,8 +29,9 @@ from engine.core.plan import (
     WaitEvent,
     WaitLength,
 )
+from engine.ingest.starts import Done, StartRow, WakeRow
 from engine.temporal.client import TemporalStarter, connect
-from engine.temporal.payloads import EnrolmentInput, Result, Work
+from engine.temporal.payloads import Result, Work
 from engine.temporal.queues import ASK, CLOSE, JOURNEYS, SEND, channel_queue
 from engine.temporal.registry import PLANS
 from engine.temporal.workflow import EnrolmentWorkflow
@@ -119,12 +120,22 @@ async def running(client: Client, memory: Memory) -> AsyncIterator[None]:
 async def start(client: Client) -> tuple[str, WorkflowHandle[Any, Any]]:
     PLANS.add(DIGEST, PLAN)
     enrolment = str(uuid.uuid4())
-    given = EnrolmentInput(
-        "unpaid-cart", DIGEST, enrolment, "k" * 64, "trigger", datetime.now(UTC).isoformat()
-    )
+    payload = {
+        "journey": "unpaid-cart",
+        "digest": DIGEST,
+        "enrolment_id": enrolment,
+        "key": "k" * 64,
+        "trigger_event_id": "trigger",
+        "entered_at": datetime.now(UTC).isoformat(),
+    }
     workflow_id = f"unpaid-cart/{enrolment}"
-    await TemporalStarter(client).start(workflow_id, given)
+    row = StartRow(workflow_id, enrolment, payload)
+    assert await TemporalStarter(client).start([row, row]) == [Done(), Done()]
     return enrolment, client.get_workflow_handle(workflow_id)
+
+
+async def wake(client: Client, workflow_id: str, items: list[dict[str, Any]]) -> None:
+    assert await TemporalStarter(client).wake([WakeRow(workflow_id, "", tuple(items))]) == [Done()]
 
 
 def seen(name: str, held: str) -> dict[str, Any]:
@@ -159,8 +170,8 @@ async def test_click_takes_the_arm_and_a_second_delivery_of_it_changes_nothing(
         enrolment, handle = await start(client)
         await until(lambda: memory.sent)
         click = seen("message.clicked", "wait.0")
-        await TemporalStarter(client).wake(handle.id, [click, click])
-        await TemporalStarter(client).wake(handle.id, [click])
+        await wake(client, handle.id, [click, click])
+        await wake(client, handle.id, [click])
         assert await asyncio.wait_for(handle.result(), 30) == "completed"
     assert len(memory.sent) == 1
     assert ("took", "wait", "wait.0") in memory.steps(enrolment)
@@ -172,7 +183,7 @@ async def test_goal_during_a_send_ends_it_once_the_send_is_settled(temporal_addr
     async with running(client, memory):
         enrolment, handle = await start(client)
         await asyncio.sleep(1)
-        await TemporalStarter(client).wake(handle.id, [seen("order.paid", "goal")])
+        await wake(client, handle.id, [seen("order.paid", "goal")])
         memory.hold.set()
         assert await asyncio.wait_for(handle.result(), 30) == "goal"
     assert [r for r, *_ in memory.steps(enrolment)][-2:] == ["sent", "exited"]
@@ -194,18 +205,18 @@ async def test_pause_holds_the_timer_and_resume_goes_on(temporal_address: str) -
         _, handle = await start(client)
         await until(lambda: memory.sent)
         now = datetime.now(UTC)
-        await TemporalStarter(client).wake(handle.id, [wire.to_json(Control("pause", now))])
+        await wake(client, handle.id, [wire.to_json(Control("pause", now))])
         await asyncio.sleep(3)
         assert len(memory.sent) == 1
         standing = await TemporalStarter(client).standing(handle.id)
         assert standing is not None
         assert standing["state"]["paused"] is True
-        await TemporalStarter(client).wake(handle.id, [wire.to_json(Control("resume", now))])
+        await wake(client, handle.id, [wire.to_json(Control("resume", now))])
         assert await asyncio.wait_for(handle.result(), 30) == "completed"
     assert [step for _, step in memory.sent][1:] == ["last"]
 
 
 async def until(condition: Any, seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.05)

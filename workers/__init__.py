@@ -1,0 +1,1 @@
+"""Processes: one short module each, wiring only. May import everything, is imported by the CLI alone."""

@@ -1,0 +1,193 @@
+"""What a worker process keeps of what is applied: the live project, plans by digest, open adapters.
+
+The project is looked at again when its digest has changed, at most once every `FRESH` seconds, so that new
+templates and settings count within moments; a plan never changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Final
+from uuid import uuid4
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from channels import Adapter, ConfigurationError, Message
+from channels.registry import create
+from engine.content import TemplateSet
+from engine.core.codec import plan_from_json
+from engine.core.plan import Plan
+from engine.delivery.ports import LiveProject
+from engine.language.catalogue import read_catalogue
+from engine.language.installation import ChannelSettings, Installation, read_installation
+from engine.language.loader import load
+from engine.store import outbox, plans, project
+from engine.store.outbox import OutboxMessage
+from engine.store.workers import gone, seen
+from engine.temporal.registry import PLANS, Registry
+
+log = logging.getLogger("kairos.worker")
+FRESH: Final = 1.0
+HEARTBEAT: Final = 5.0
+
+
+class NothingApplied(Exception):
+    """There is no live project in the database yet."""
+
+
+class Live:
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
+        self._project: LiveProject | None = None
+        self._digest: str | None = None
+        self._looked_at = 0.0
+        self._plans: dict[str, Plan] = {}
+        self._lock = asyncio.Lock()
+
+    async def project(self) -> LiveProject:
+        """The project as last applied.
+
+        Raises:
+            NothingApplied: `kairos apply` was never run on this database.
+        """
+        if self._project is not None and time.monotonic() - self._looked_at < FRESH:
+            return self._project
+        async with self._lock:
+            return await self._look()
+
+    async def _look(self) -> LiveProject:
+        async with self._database.connect() as connection:
+            digest = await project.load_digest(connection)
+            if self._project is None or digest != self._digest:
+                stored = await project.load(connection)
+                if stored is None:
+                    raise NothingApplied("nothing is applied yet; run `kairos apply` in the project's folder")
+                self._project = LiveProject(
+                    TemplateSet(stored.templates),
+                    read_catalogue(load("journeys/catalog.yaml", stored.catalogue)[0]),
+                    read_installation(load("kairos.yaml", stored.installation)[0]),
+                )
+                self._digest = digest
+        self._looked_at = time.monotonic()
+        return self._project
+
+    async def installation(self) -> Installation:
+        """That of the applied project; the defaults before the first apply."""
+        try:
+            return (await self.project()).installation
+        except NothingApplied:
+            return Installation()
+
+    async def plan(self, digest: str) -> Plan:
+        """The plan of that digest.
+
+        Raises:
+            KeyError: it is in no table.
+        """
+        if digest not in self._plans:
+            await self._fetch([digest])
+        return self._plans[digest]
+
+    async def _fetch(self, digests: Iterable[str]) -> None:
+        async with self._database.connect() as connection:
+            found = await plans.by_digest(connection, digests)
+        self._plans |= {digest: plan_from_json(plan) for digest, plan in found.items()}
+
+    async def fill(self, registry: Registry = PLANS) -> None:
+        """Keeps the registry of workflow code filled: the live plans, and whatever it wanted and had not."""
+        while True:
+            try:
+                async with self._database.connect() as connection:
+                    live = await plans.live(connection)
+                missing = ({digest for digest, _ in live.values()} | registry.wanted()) - registry.known()
+                if missing:
+                    await self._fetch(missing - self._plans.keys())
+                for digest in missing & self._plans.keys():
+                    registry.add(digest, self._plans[digest])
+            except Exception as error:  # the database restarts: workflow tasks wait meanwhile
+                log.warning("plans cannot be read: %s", type(error).__name__)
+            await asyncio.sleep(0.2 if registry.wanted() else FRESH)
+
+
+class OutboxSink:
+    """Where the `outbox` adapter keeps its messages: the database."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
+
+    async def __call__(self, messages: list[Message]) -> None:
+        kept = [
+            OutboxMessage(
+                key=message.key,
+                channel=message.channel,
+                address=message.address,
+                parts=dict(message.parts),
+                template=message.template,
+                enrolment_id=message.enrolment_id,
+                step=message.step,
+                at=message.at,
+            )
+            for message in messages
+        ]
+        async with self._database.begin() as connection:
+            await outbox.keep_batch(connection, kept)
+
+
+def build_adapter(database: AsyncEngine, channel: str, settings: ChannelSettings) -> Adapter:
+    """The adapter of one channel, its settings checked, nothing opened.
+
+    Raises:
+        ConfigurationError: says the place in kairos.yaml and what to do.
+    """
+    rate = f"{settings.rate:g}/s" if settings.rate is not None else None
+    return create(settings.adapter, channel, settings.settings, OutboxSink(database), rate=rate)
+
+
+@contextlib.asynccontextmanager
+async def open_adapters(
+    database: AsyncEngine, installation: Installation, channels: Sequence[str]
+) -> AsyncIterator[Mapping[str, Adapter]]:
+    """Open adapters for these channels, closed at the end. All mistakes are reported before one is opened."""
+    built, mistakes = {}, []
+    for channel in channels:
+        try:
+            built[channel] = build_adapter(database, channel, installation.channel(channel))
+        except ConfigurationError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ConfigurationError("\n".join(mistakes))
+    async with contextlib.AsyncExitStack() as stack:
+        for adapter in built.values():
+            await adapter.open()
+            stack.push_async_callback(adapter.close)
+        yield built
+
+
+@contextlib.asynccontextmanager
+async def registered(database: AsyncEngine, kind: str) -> AsyncIterator[str]:
+    """This process's id among the workers, kept alive by a heartbeat and given back at the end."""
+    worker_id = f"{kind}-{uuid4().hex[:12]}"
+
+    async def beat() -> None:
+        while True:
+            try:
+                async with database.begin() as connection:
+                    await seen(connection, worker_id, kind)
+            except Exception as error:  # a database that restarts must not end the worker
+                log.warning("heartbeat failed: %s", type(error).__name__)
+            await asyncio.sleep(HEARTBEAT)
+
+    async with database.begin() as connection:
+        await seen(connection, worker_id, kind)
+    task = asyncio.create_task(beat())
+    try:
+        yield worker_id
+    finally:
+        task.cancel()
+        with contextlib.suppress(Exception):
+            async with database.begin() as connection:
+                await gone(connection, worker_id)
