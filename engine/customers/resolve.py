@@ -168,6 +168,10 @@ class _Round:
         made.update(p.id for p in new if p.id not in instead)
         wanted = {identity: instead.get(p, p) for identity, p in self.attached}
         got = await identities.attach_batch(connection, list(wanted.items()))
+        # All identities of a profile just made may have gone to another's: then nothing leads to it.
+        strays = {p.id for p in new if p.id not in instead} - set(got.values())
+        await profiles.delete_batch(connection, strays)
+        made.difference_update(strays)
         surprised = bool(instead) or any(got[identity] != p for identity, p in wanted.items())
         if surprised:
             return False

@@ -209,6 +209,14 @@ async def by_key(connection: AsyncConnection, keys: Iterable[str]) -> dict[str, 
     return {row["key"]: batch.build(Profile, row) for row in result.mappings()}
 
 
+async def delete_batch(connection: AsyncConnection, ids: Iterable[str]) -> None:
+    """Deletes profiles that nothing leads to yet. Erasing a customer is another matter."""
+    if unwanted := sorted(set(ids)):
+        await connection.execute(
+            sa.text("DELETE FROM profiles WHERE id = ANY(CAST(:ids AS uuid[]))"), {"ids": unwanted}
+        )
+
+
 async def touch_routed(connection: AsyncConnection, ids: Iterable[str], at: datetime) -> None:
     """Notes when an event of these profiles was last routed."""
     await connection.execute(
