@@ -28,8 +28,8 @@ def request(job: Job) -> Request:
 def apply(turn: Turn, job: Job, verdict: Verdict) -> None:
     """Carries out a verdict; a job that may be sent has its message afterwards."""
     match verdict:
-        case Send(channels, passed_over):
-            job.closed.update(passed_over)
+        case Send(channels, _, closed):
+            job.closed.update(closed)
             job.channels = channels
             next_channel(turn, job)
         case Defer(until, reason, passed_over):
@@ -72,7 +72,8 @@ def next_channel(turn: Turn, job: Job) -> None:
     try:
         rendered = turn.project.templates.render(job.step.template, channel, job.context)
     except RenderError as error:
-        job.closed[channel] = "render"
+        # Only what was passed over before it counts; channels after it were never looked at.
+        job.closed = dict(job.passed_over(channel))
         return skip(turn, job, "render", str(error))
     brand = turn.project.installation.brand
     job.message = Outgoing(

@@ -12,9 +12,7 @@ import logging
 from collections.abc import Sequence
 from copy import copy
 from datetime import timedelta
-from typing import Final
-
-from sqlalchemy.ext.asyncio import AsyncConnection
+from typing import TYPE_CHECKING, Final
 
 from channels.errors import Unknown
 from channels.message import Message as Outgoing
@@ -28,13 +26,16 @@ from engine.delivery.facts import Look, load_facts, template_context
 from engine.delivery.job import REFUSED, Job, Turn
 from engine.delivery.leftover import Leftovers
 from engine.delivery.ports import Answer, DeliveryPorts, LiveProject, Order, Place, Retry
-from engine.delivery.record import Said, assumed_sent, record_events, store_traces
+from engine.delivery.record import Said, assumed_sent, record_said, store_traces
 from engine.delivery.settle import outcome_of, settle
 from engine.delivery.sight import Enrolment, enrolments, policy_profiles
 from engine.policy import Settings, decide
 from engine.store import consents, deliveries
 from engine.store.database import in_transaction
 from engine.store.deliveries import Delivery, NewDelivery
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ class _Batch:
             else:
                 turn.answers[place] = outcome_of(row, turn.at(order))
         await leftovers.write(connection)
-        await record_events(connection, said)
+        await record_said(connection, said)
         return frozenset((key.enrolment_id, key.step) for key in leftovers.repeat)
 
     async def jobs(
@@ -210,7 +211,7 @@ async def _write(connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> li
     for job in jobs:
         if job.order.place not in ours:
             turn.answers[job.order.place] = Retry(BUSY, "another worker took it over")
-    await record_events(connection, [said for said in turn.said if said.place in ours])
+    await record_said(connection, [said for said in turn.said if said.place in ours])
     await consents.add_batch(connection, turn.opted_out)
     return [job for job in jobs if job.message is not None and job.order.place in ours]
 

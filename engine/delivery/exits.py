@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-
-from sqlalchemy.ext.asyncio import AsyncConnection
+from typing import TYPE_CHECKING
 
 from engine.core.plan import Condition, Plan
 from engine.delivery.facts import Look, load_facts
@@ -14,6 +13,9 @@ from engine.delivery.sight import Enrolment
 from engine.language.expressions import holds
 from engine.store import events
 from engine.store.events import Event
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 async def exit_seen(

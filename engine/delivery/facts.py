@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
-
-from sqlalchemy.ext.asyncio import AsyncConnection
+from typing import TYPE_CHECKING, Any
 
 from engine.core.plan import Plan
 from engine.customers import facts as customers
@@ -17,6 +15,9 @@ from engine.delivery.sight import Enrolment
 from engine.language.catalogue import Catalogue
 from engine.language.expressions import Definitions, Facts, Requirements, event_facts, requirements
 from engine.store import events
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, Self
-
-from sqlalchemy.ext.asyncio import AsyncConnection
+from typing import TYPE_CHECKING, Final, Self
 
 from engine.delivery.job import PERHAPS_SENT, Turn
 from engine.delivery.settle import MOST_UNKNOWN, may_repeat
 from engine.store import deliveries, workers
 from engine.store.deliveries import Delivery, DeliveryKey, Settlement
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 DEAD_AFTER: Final = timedelta(seconds=15)
 """A worker that has not been seen for so long is dead."""

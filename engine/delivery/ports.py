@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
-
-from sqlalchemy.ext.asyncio import AsyncEngine
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from channels.port import Adapter
 from engine.content import TemplateSet
@@ -15,6 +13,9 @@ from engine.core.inputs import Settled
 from engine.core.plan import Plan
 from engine.language.catalogue import Catalogue
 from engine.language.installation import Installation
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 Place = tuple[str, str]
 """(enrolment id, step)."""

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
-
-from sqlalchemy.ext.asyncio import AsyncConnection
+from typing import TYPE_CHECKING, Any
 
 from engine.core import wire
-from engine.core.identity import delivery_key, event_id
+from engine.core.identity import delivery_key
 from engine.delivery.ports import Order, Place
-from engine.store import events, traces
+from engine.ingest.recording import Internal, record_events
+from engine.store import traces
 from engine.store.deliveries import Delivery
-from engine.store.events import NewEvent
 
-SOURCE: Final = "kairos"
-"""Source of events that the engine makes itself."""
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +40,10 @@ def assumed_sent(row: Delivery, order: Order, at: datetime) -> Said:
     return Said("message.sent", order, row.profile_id, row.template or "", row.channel, at, {"assumed": True})
 
 
-async def record_events(connection: AsyncConnection, said: Iterable[Said]) -> None:
+async def record_said(connection: AsyncConnection, said: Iterable[Said]) -> None:
     """Stores the events, for routing and for histories."""
-    received_at = datetime.now(UTC)
     new = []
     for word in said:
-        message_id = f"{delivery_key(*word.place)}/{word.event}"
         properties = {
             "enrolment_id": word.order.enrolment_id,
             "step": word.order.step,
@@ -55,20 +51,9 @@ async def record_events(connection: AsyncConnection, said: Iterable[Said]) -> No
             "channel": word.channel,
             **word.more,
         }
-        new.append(
-            NewEvent(
-                event_id(SOURCE, message_id),
-                word.profile_id,
-                word.event,
-                word.at,
-                received_at,
-                SOURCE,
-                message_id,
-                properties,
-                "internal",
-            )
-        )
-    await events.insert_batch(connection, new)
+        message_id = f"{delivery_key(*word.place)}/{word.event}"
+        new.append(Internal(word.profile_id, word.event, word.at, message_id, properties))
+    await record_events(connection, new, datetime.now(UTC))
 
 
 async def store_traces(connection: AsyncConnection, orders: Iterable[Order]) -> None:

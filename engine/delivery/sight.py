@@ -6,15 +6,16 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Final
-
-from sqlalchemy.ext.asyncio import AsyncConnection
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.language.installation import Installation
 from engine.policy import Profile
 from engine.store import blocks, consents
 from engine.store import enrolments as enrolment_rows
 from engine.store import profiles as profile_rows
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 ADDRESS_KINDS: Final = {"sms": "phone"}
 """Channel to the kind of identity that is its address, where they differ in name."""
@@ -77,7 +78,7 @@ async def policy_profiles(
         addresses = {
             channel: address
             for channel in wanted
-            if (address := address_for(channel, customer.addresses, installation))
+            if (address := address_for(channel, profile_id, customer.addresses, installation))
         }
         granted = {
             (channel, category): word
@@ -91,14 +92,18 @@ async def policy_profiles(
     return profiles
 
 
-def address_for(channel: str, addresses: Mapping[str, str], installation: Installation) -> str | None:
+def address_for(
+    channel: str, profile_id: str, addresses: Mapping[str, str], installation: Installation
+) -> str | None:
     """Where this channel reaches the customer, or None."""
     own = addresses.get(ADDRESS_KINDS.get(channel, channel))
     if own:
         return own
-    # A channel with a fixed URL, such as `webhook`, reaches everybody.
+    if channel != "webhook":
+        return None
+    # A system, not a person: it is reached for every customer, at the channel's own URL.
     url = installation.channel(channel).settings.get("url")
-    return url if isinstance(url, str) else None
+    return url if isinstance(url, str) else profile_id
 
 
 def address_digest(address: str) -> str:

@@ -47,7 +47,8 @@ def _verdict(request: Request, profile: Profile, settings: Settings, rules: Sequ
     closed = tuple((channel, found.reason) for channel, found in findings if isinstance(found, Closed))
     opened = tuple(channel for channel, found in findings if found is None)
     if opened:
-        return Send(opened, closed)
+        before = request.channels[: request.channels.index(opened[0])]
+        return Send(opened, tuple(pair for pair in closed if pair[0] in before), closed)
     # No channel now, but one later: the message waits for the earliest.
     deferred = [found for _, found in findings if isinstance(found, Defer)]
     if deferred:

@@ -69,10 +69,12 @@ Rule = Callable[[Request, str, Profile, Settings], Finding]
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """`channels` are those that are open, in the author's order; the rest are in `passed_over`."""
+    """`channels` are those that are open, in the author's order. `passed_over` are the closed ones before the
+    first of them, `closed` all of them."""
 
     channels: tuple[str, ...]
     passed_over: tuple[tuple[str, str], ...] = ()
+    closed: tuple[tuple[str, str], ...] = ()
     kind: Literal["send"] = "send"
 
 
