@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -155,6 +155,30 @@ async def live_for_profiles(
         f"WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND status = 'live' {clause} ORDER BY entered_at, id",
         values,
     )
+
+
+async def settled_live(
+    connection: AsyncConnection, older_than: timedelta, after: str, limit: int
+) -> list[tuple[str, str]]:
+    """Live enrolments (id, workflow id) by id after `after`, made longer ago than this (wall), with nothing
+    left to play."""
+    result = await connection.execute(
+        sa.text("""
+            SELECT e.id, e.workflow_id FROM enrolments e
+            WHERE e.status = 'live' AND e.driver = 'workflow' AND e.workflow_id IS NOT NULL
+            AND e.created_at < now() - CAST(:age AS interval)
+            AND e.id > CAST(:after AS uuid)
+            AND NOT EXISTS (SELECT 1 FROM start_outbox o WHERE o.done_at IS NULL
+                            AND o.workflow_id = e.workflow_id)
+            ORDER BY e.id LIMIT :limit
+        """).columns(id=_ID),
+        {
+            "age": older_than,
+            "after": after or "00000000-0000-0000-0000-000000000000",
+            "limit": limit,
+        },
+    )
+    return [(row.id, row.workflow_id) for row in result]
 
 
 async def convertible(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.store import batch
+from engine.store import batch, jsonb
 from engine.store.tables import STARTS_CHANNEL
 
 Kind = Literal["start", "wake", "control"]
@@ -117,6 +117,20 @@ async def play_again(connection: AsyncConnection, enrolment_ids: Sequence[str]) 
     return result.rowcount
 
 
+async def control_journey(connection: AsyncConnection, journey: str, payload: dict[str, Any]) -> int:
+    """Adds a control for every live enrolment of a journey; returns how many."""
+    result = await connection.execute(
+        sa.text("""
+            INSERT INTO start_outbox (kind, workflow_id, enrolment_id, payload)
+            SELECT 'control', workflow_id, id, CAST(:payload AS jsonb) FROM enrolments
+            WHERE journey = :journey AND status = 'live' AND workflow_id IS NOT NULL
+        """),
+        {"journey": journey, "payload": jsonb.dumps(payload)},
+    )
+    await connection.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": STARTS_CHANNEL})
+    return result.rowcount
+
+
 async def open_count(connection: AsyncConnection) -> int:
     """How many rows are still to be played."""
     result = await connection.execute(sa.text("SELECT count(*) FROM start_outbox WHERE done_at IS NULL"))
@@ -147,9 +161,13 @@ async def mark_failed(
 
 
 async def forget_done(connection: AsyncConnection, older_than: timedelta) -> int:
-    """Deletes rows played longer ago than this; returns how many."""
+    """Deletes rows played longer ago than this; returns how many. Those of live enrolments stay: an
+    enrolment that loses its workflow is started again from them."""
     result = await connection.execute(
-        sa.text("DELETE FROM start_outbox WHERE done_at < now() - CAST(:age AS interval)"),
+        sa.text("""
+            DELETE FROM start_outbox s WHERE done_at < now() - CAST(:age AS interval) AND NOT EXISTS
+                (SELECT 1 FROM enrolments e WHERE e.id = s.enrolment_id AND e.status = 'live')
+        """),
         {"age": older_than},
     )
     return result.rowcount

@@ -1,0 +1,67 @@
+"""The router's process: routes events, plays the outbox, and looks after what was lost. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engine.ingest.reconcile import Runner, reconcile
+from engine.ingest.router import Router
+from engine.ingest.starts import AT_ONCE, Player, Starter
+from engine.store import clock, starts
+
+log = logging.getLogger("kairos.router")
+
+RECONCILE: Final = timedelta(minutes=1)
+TIDY: Final = timedelta(hours=1)
+KEPT: Final = timedelta(days=7)
+"""How long played rows of ended enrolments are kept, for people who look into what happened."""
+
+
+async def run_router(
+    database: AsyncEngine,
+    starter: Starter,
+    *,
+    runner: Runner | None = None,
+    stop: asyncio.Event | None = None,
+    at_once: int = AT_ONCE,
+) -> None:
+    """Runs until `stop` is set or the task is cancelled. Any number of these may run side by side.
+
+    Without a `runner` nothing is compared with what really runs.
+    """
+    stop = stop or asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(Router(database).run(stop), name="router")
+        group.create_task(Player(database, starter, at_once).run(stop), name="starts")
+        group.create_task(_every(TIDY, stop, lambda: _tidy(database)), name="tidy")
+        if runner is not None:
+            group.create_task(_every(RECONCILE, stop, lambda: _reconcile(database, runner)), name="reconcile")
+
+
+async def _reconcile(database: AsyncEngine, runner: Runner) -> None:
+    async with database.connect() as connection:
+        now = (await clock.load(connection)).now()
+    await reconcile(database, runner, now)
+
+
+async def _tidy(database: AsyncEngine) -> None:
+    async with database.begin() as connection:
+        await starts.forget_done(connection, KEPT)
+
+
+async def _every(pause: timedelta, stop: asyncio.Event, work: Callable[[], Awaitable[object]]) -> None:
+    while not stop.is_set():
+        try:
+            await work()
+        except Exception as error:  # the database or Temporal is away for a while
+            log.warning("housekeeping failed and is tried again: %s", type(error).__name__)
+        try:
+            await asyncio.wait_for(stop.wait(), pause.total_seconds())
+        except TimeoutError:
+            continue
