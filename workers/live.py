@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
@@ -25,7 +26,7 @@ from engine.delivery.ports import LiveProject
 from engine.language.catalogue import read_catalogue
 from engine.language.installation import ChannelSettings, Installation, read_installation
 from engine.language.loader import load
-from engine.store import outbox, plans, project
+from engine.store import clock, enrolments, outbox, plans, project
 from engine.store.outbox import OutboxMessage
 from engine.store.workers import gone, seen
 from engine.temporal.registry import PLANS, Registry
@@ -97,6 +98,15 @@ class Live:
             found = await plans.by_digest(connection, digests)
         self._plans |= {digest: plan_from_json(plan) for digest, plan in found.items()}
 
+    async def open_plans(self) -> list[Plan]:
+        """Plans that enrolments follow or that new entrants get."""
+        async with self._database.connect() as connection:
+            live = await plans.live(connection)
+            under_way = await enrolments.counts_by_digest(connection, live)
+        digests = {digest for digest, _ in live.values()} | {d for of in under_way.values() for d in of}
+        await self._fetch(digests - self._plans.keys())
+        return [self._plans[digest] for digest in sorted(digests) if digest in self._plans]
+
     async def fill(self, registry: Registry = PLANS) -> None:
         """Keeps the registry of workflow code filled: the live plans, and whatever it wanted and had not."""
         while True:
@@ -111,6 +121,32 @@ class Live:
             except Exception as error:  # the database restarts: workflow tasks wait meanwhile
                 log.warning("plans cannot be read: %s", type(error).__name__)
             await asyncio.sleep(0.2 if registry.wanted() else FRESH)
+
+
+class LiveClock:
+    """The clock of the database, looked at again every second: a demo may set it under running workers."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
+        self._clock = clock.REAL_TIME
+
+    @property
+    def scaled(self) -> bool:
+        return self._clock.scaled
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    async def look(self) -> None:
+        async with self._database.connect() as connection:
+            self._clock = await clock.load(connection)
+
+    async def follow(self) -> None:
+        """Looks again and again, until it is cancelled."""
+        while True:
+            with contextlib.suppress(Exception):  # a database that restarts keeps its clock
+                await self.look()
+            await asyncio.sleep(FRESH)
 
 
 class OutboxSink:

@@ -1,0 +1,77 @@
+"""The journeys' worker: workflow tasks, answers, closes, and every effect but webhooks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from engine.delivery.ports import DeliveryPorts
+from engine.effects.ports import EffectPorts
+from engine.sdk.discovery import discover
+from engine.temporal.activities import EffectActivities, JourneyActivities
+from engine.temporal.queues import JOURNEYS
+from engine.temporal.workflow import EnrolmentWorkflow
+from workers import webhooks
+from workers.live import Live, LiveClock, registered
+
+log = logging.getLogger("kairos.worker.journeys")
+CACHED = 2_000
+"""Enrolments kept in memory between two of their tasks."""
+TASKS = 16
+ACTIVITIES = 50
+
+
+async def run_journeys(
+    database: AsyncEngine, client: Client, stop: asyncio.Event, project: Path | None = None
+) -> None:
+    """Runs until `stop` is set. `project` is the folder whose `actions/` are steps, if there is one."""
+    live, clock = Live(database), LiveClock(database)
+    await clock.look()
+    async with registered(database, "journeys") as worker_id:
+        delivery = DeliveryPorts(
+            database=database,
+            adapters={},
+            project=live.project,
+            plan=live.plan,
+            worker_id=worker_id,
+            clock=clock,
+            channels_here=frozenset(),
+        )
+        effects = EffectPorts(
+            database=database,
+            project=live.project,
+            plan=live.plan,
+            worker_id=worker_id,
+            clock=clock,
+            adapters={},
+            webhooks=webhooks.caller(await live.installation()),
+            actions=discover(project),
+        )
+        journeys, performing = JourneyActivities(delivery), EffectActivities(effects)
+        worker = Worker(
+            client,
+            task_queue=JOURNEYS,
+            workflows=[EnrolmentWorkflow],
+            activities=[journeys.ask, journeys.close, performing.perform],
+            max_cached_workflows=CACHED,
+            max_concurrent_workflow_tasks=TASKS,
+            max_concurrent_activities=ACTIVITIES,
+            max_concurrent_local_activities=ACTIVITIES,
+        )
+        background = [asyncio.create_task(live.fill()), asyncio.create_task(clock.follow())]
+        log.info("journeys: ready")
+        try:
+            async with worker:
+                await stop.wait()
+        finally:
+            for task in background:
+                task.cancel()
+            await effects.webhooks.close()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(*background)

@@ -1,0 +1,128 @@
+"""Send workers: one queue for each channel, so that a provider that is down holds up nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from engine.core.plan import Effect, Message, Plan
+from engine.delivery.ports import DeliveryPorts
+from engine.effects.ports import EffectPorts
+from engine.language.installation import Installation
+from engine.temporal.activities import EffectActivities, SendActivities
+from engine.temporal.queues import channel_queue
+from workers import webhooks
+from workers.live import Live, LiveClock, open_adapters, registered
+
+log = logging.getLogger("kairos.worker.send")
+AT_ONCE = 100
+WEBHOOK = "webhook"
+LOOK = 2.0
+
+
+async def run_send(
+    database: AsyncEngine, client: Client, stop: asyncio.Event, channels: Sequence[str]
+) -> None:
+    """Serves the queues of these channels until `stop` is set.
+
+    Raises:
+        channels.ConfigurationError: an adapter's settings are wrong; nothing was sent.
+    """
+    live, clock = Live(database), LiveClock(database)
+    await clock.look()
+    installation = await live.installation()
+    async with contextlib.AsyncExitStack() as stack:
+        worker_id = await stack.enter_async_context(registered(database, "send"))
+        adapters = await stack.enter_async_context(open_adapters(database, installation, channels))
+        sending = SendActivities(
+            DeliveryPorts(
+                database=database,
+                adapters=adapters,
+                project=live.project,
+                plan=live.plan,
+                worker_id=worker_id,
+                clock=clock,
+                channels_here=frozenset(channels),
+            )
+        )
+        caller = webhooks.caller(installation)
+        stack.push_async_callback(caller.close)
+        performing = EffectActivities(
+            EffectPorts(
+                database=database,
+                project=live.project,
+                plan=live.plan,
+                worker_id=worker_id,
+                clock=clock,
+                adapters=adapters,
+                webhooks=caller,
+            )
+        )
+        for channel in channels:
+            activities: list[Any] = [sending.send]
+            if channel == WEBHOOK:
+                activities.append(performing.perform)
+            await stack.enter_async_context(
+                Worker(
+                    client,
+                    task_queue=channel_queue(channel),
+                    activities=activities,
+                    max_concurrent_activities=AT_ONCE,
+                    graceful_shutdown_timeout=timedelta(seconds=10),
+                )
+            )
+            log.info("send %s: ready, by %s", channel, installation.channel(channel).adapter)
+        following = asyncio.create_task(clock.follow())
+        try:
+            await stop.wait()
+        finally:
+            following.cancel()
+
+
+def channels_in_use(installation: Installation, plans: Sequence[Plan]) -> list[str]:
+    """Channels of kairos.yaml and of these plans, and `webhook`, which steps may call."""
+    found = {WEBHOOK, *installation.channels}
+    for plan in plans:
+        for step in plan.steps.values():
+            if isinstance(step, Message):
+                found.update(step.channels)
+            elif isinstance(step, Effect) and step.verb == WEBHOOK:
+                found.add(WEBHOOK)
+    return sorted(found)
+
+
+async def run_all_sends(database: AsyncEngine, client: Client, stop: asyncio.Event) -> None:
+    """Serves every channel in use in this process, and begins again when an apply changes the settings.
+
+    Enrolments under way may still send by channels of older plans, so those count too.
+    """
+    while not stop.is_set():
+        installation, channels = await _wanted(database)
+        over = asyncio.Event()
+        task = asyncio.create_task(run_send(database, client, over, channels))
+        try:
+            while not stop.is_set() and not task.done():
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(stop.wait(), LOOK)
+                try:
+                    if (installation, channels) != await _wanted(database):
+                        break
+                except Exception as error:  # the database restarts
+                    log.warning("settings cannot be read: %s", type(error).__name__)
+        finally:
+            over.set()
+            await task
+
+
+async def _wanted(database: AsyncEngine) -> tuple[Installation, list[str]]:
+    live = Live(database)
+    installation = await live.installation()
+    return installation, channels_in_use(installation, await live.open_plans())
