@@ -217,7 +217,9 @@ def test_no_step_is_sent_or_performed_twice(run: Drive) -> None:
 @MANY
 @given(drives())
 def test_logical_time_never_goes_back(run: Drive) -> None:
-    instants = [line.at for line in run.trace]
+    # A pause ordered while a command is open stands in the trace before what that command comes to, which
+    # keeps the command's own instant.
+    instants = [line.at for line in run.trace if line.result not in ("paused", "resumed")]
     assert instants == sorted(instants)
 
 
