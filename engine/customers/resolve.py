@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.core.identity import profile_key
-from engine.store import identities, merging, profiles
-from engine.store.identities import Identity
-from engine.store.profiles import Change, NewProfile, Profile
+from engine.store import identities, jsonb, merging, profiles
+from engine.store.identities import Identity, Owner
+from engine.store.profiles import Change, NewProfile
 
 _RANK = {"external_id": 0, "phone": 1, "email": 2, "anonymous_id": 9}
 """Which identity speaks for a profile that several identities make at once; others come between."""
@@ -62,13 +62,18 @@ async def resolve_batch(
         round_ = await _Round.begin(connection, ordered)
         answers = [round_.answer(request) for request in ordered]
         if await round_.write(connection, made):
+            answers = [round_.stands_for(answer) for answer in answers]
+            if not round_.merges:
+                return [Resolved(a, round_.known[a].key, a in made) for a in answers]
             keys = await profiles.surviving(connection, answers)
             return [Resolved(keys[a].id, keys[a].key, keys[a].id in made) for a in answers]
     raise RuntimeError("identities kept changing under this batch; try it again")
 
 
 def _ordered(request: Sequence[Identity]) -> tuple[Identity, ...]:
-    usable = [(kind, value) for kind, value in dict.fromkeys(request) if kind and value]
+    # As PostgreSQL will store them, or what comes back would not be found again.
+    cleaned = ((kind, jsonb.clean_text(value)) for kind, value in dict.fromkeys(request))
+    usable = [(kind, value) for kind, value in cleaned if kind and value]
     if not usable:
         raise IdentityError(
             "expected at least one identity with a value, such as an external or anonymous id"
@@ -81,6 +86,7 @@ class _Known:
     """A profile as this round sees it."""
 
     id: str
+    key: str
     external_id: str | None
     age: tuple[float, str]
     """Sorts older profiles first."""
@@ -90,20 +96,21 @@ class _Known:
 class _Round:
     """One try: plan in memory what the requests come to, then write it; a surprise asks for another."""
 
-    def __init__(self, owners: dict[Identity, str], known: dict[str, Profile]) -> None:
-        self.owners = owners
+    def __init__(self, owners: dict[Identity, Owner]) -> None:
+        self.owners = {identity: owner.profile_id for identity, owner in owners.items()}
         self.known = {
-            p.id: _Known(p.id, p.external_id, (p.created_at.timestamp(), p.id)) for p in known.values()
+            o.profile_id: _Known(o.profile_id, o.key, o.external_id, (o.created_at.timestamp(), o.profile_id))
+            for o in owners.values()
         }
         self.attached: list[tuple[Identity, str]] = []
         self.merges: list[tuple[str, str]] = []
         self.gained: dict[str, str] = {}
+        self.replaced: dict[str, str] = {}
 
     @classmethod
     async def begin(cls, connection: AsyncConnection, requests: Sequence[Sequence[Identity]]) -> _Round:
         wanted = {identity for request in requests for identity in request}
-        owners = await identities.find_batch(connection, wanted)
-        return cls(owners, await profiles.get_batch(connection, owners.values()))
+        return cls(await identities.owners(connection, wanted))
 
     def answer(self, request: tuple[Identity, ...]) -> str:
         external = next((value for kind, value in request if kind == "external_id"), None)
@@ -133,9 +140,15 @@ class _Round:
                 chosen = self._merge(chosen, other)
         return chosen
 
+    def stands_for(self, profile_id: str) -> str:
+        """The profile that took this one's place in the round."""
+        while profile_id in self.replaced:
+            profile_id = self.replaced[profile_id]
+        return profile_id
+
     def _make(self, first: Identity, external: str | None) -> _Known:
         profile = NewProfile(str(uuid.uuid4()), profile_key(*first), external)
-        made = _Known(profile.id, external, (float("inf"), profile.id), profile)
+        made = _Known(profile.id, profile.key, external, (float("inf"), f"{len(self.known):09}"), profile)
         self.known[made.id] = made
         return made
 
@@ -145,9 +158,11 @@ class _Round:
             loser.new = None
         else:
             self.merges.append((survivor.id, loser.id))
+        self.replaced[loser.id] = survivor.id
         survivor.external_id = survivor.external_id or loser.external_id
-        if survivor.external_id is not None and loser.id in self.gained:
-            self.gained[survivor.id] = self.gained.pop(loser.id)
+        self.gained.pop(loser.id, None)
+        if survivor.external_id is not None:
+            self.gained[survivor.id] = survivor.external_id
         self.owners = {i: survivor.id if p == loser.id else p for i, p in self.owners.items()}
         self.attached = [(i, survivor.id if p == loser.id else p) for i, p in self.attached]
         return survivor

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.store import batch
+from engine.store import batch, jsonb
 
 Identity = tuple[str, str]
 """Kind and value, for example `("external_id", "c-17")`."""
 
+
+class Owner(NamedTuple):
+    """The profile behind an identity, as much of it as linking needs."""
+
+    profile_id: str
+    key: str
+    external_id: str | None
+    created_at: datetime
+
+
+# Arrays, not JSON records: the intake asks this for every event.
+_WANTED = "unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) AS r(kind, value)"
 _FIND = sa.text(f"""
     SELECT i.kind, i.value, i.profile_id
-    FROM {batch.records(kind="text", value="text")}
-    JOIN identities i ON i.kind = r.kind AND i.value = r.value
+    FROM {_WANTED} JOIN identities i ON i.kind = r.kind AND i.value = r.value
+""")
+_OWNERS = sa.text(f"""
+    SELECT i.kind, i.value, p.id, p.key, p.external_id, p.created_at
+    FROM {_WANTED} JOIN identities i ON i.kind = r.kind AND i.value = r.value
+    JOIN profiles p ON p.id = i.profile_id
 """)
 
 _ATTACH = sa.text(f"""
@@ -29,11 +47,24 @@ _ATTACH = sa.text(f"""
 
 async def find_batch(connection: AsyncConnection, wanted: Iterable[Identity]) -> dict[Identity, str]:
     """The profile behind each identity; unknown ones are left out."""
-    values = [{"kind": kind, "value": value} for kind, value in set(wanted)]
-    if not values:
+    listed = [(jsonb.clean_text(kind), jsonb.clean_text(value)) for kind, value in set(wanted)]
+    if not listed:
         return {}
-    result = await connection.execute(_FIND, batch.rows(values))
-    return {(row.kind, row.value): str(row.profile_id) for row in result}
+    result = await connection.execute(_FIND, _arrays(listed))
+    return {(row[0], row[1]): str(row[2]) for row in result}
+
+
+async def owners(connection: AsyncConnection, wanted: Iterable[Identity]) -> dict[Identity, Owner]:
+    """Like `find_batch`, with what linking needs to know of each profile."""
+    listed = [(jsonb.clean_text(kind), jsonb.clean_text(value)) for kind, value in set(wanted)]
+    if not listed:
+        return {}
+    result = await connection.execute(_OWNERS, _arrays(listed))
+    return {(row[0], row[1]): Owner(str(row[2]), row[3], row[4], row[5]) for row in result}
+
+
+def _arrays(listed: Sequence[Identity]) -> dict[str, list[str]]:
+    return {"kinds": [kind for kind, _ in listed], "values": [value for _, value in listed]}
 
 
 async def attach_batch(

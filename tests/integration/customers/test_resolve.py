@@ -56,6 +56,25 @@ async def test_the_same_within_one_batch_makes_one_profile(connection: AsyncConn
     assert await count(connection, "profiles") == 1
 
 
+@pytest.mark.parametrize("visitor_first", [True, False])
+async def test_two_that_turn_out_to_be_one_within_a_batch_are_one_from_the_start(
+    connection: AsyncConnection, visitor_first: bool
+) -> None:
+    order = [VISITOR, CUSTOMER] if visitor_first else [CUSTOMER, VISITOR]
+    first, second, linked = await resolve_batch(connection, [[order[0]], [order[1]], [CUSTOMER, VISITOR]])
+    assert first == second == linked
+    assert linked.key == profile_key(*order[0])
+    assert await count(connection, "profiles") == 1
+    profile = (await profiles.get_batch(connection, [linked.profile_id]))[linked.profile_id]
+    assert profile.external_id == "c-1"
+
+
+async def test_an_odd_character_in_an_identity_loses_nothing(connection: AsyncConnection) -> None:
+    odd: Identity = ("external_id", "c\x00-茶🍵")
+    [first, again] = await resolve_batch(connection, [[odd], [("external_id", "c-茶🍵")]])
+    assert first == again
+
+
 async def test_a_second_device_is_linked_to_the_known_customer(connection: AsyncConnection) -> None:
     [known] = await resolve_batch(connection, [[CUSTOMER]])
     [linked] = await resolve_batch(connection, [[CUSTOMER, ("anonymous_id", "tablet")]])
