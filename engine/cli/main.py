@@ -20,6 +20,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "schema": ("schema",),
     "test": ("test",),
     "simulate": ("simulate",),
+    "plan": ("plan", "apply"),
 }
 """Module of `engine.cli` to the commands that it registers, in the order of the help."""
 
