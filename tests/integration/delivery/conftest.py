@@ -115,20 +115,39 @@ class World:
             await consents.add_batch(
                 connection, [Consent(profile_id, channel, True, ENTERED) for channel in consent]
             )
-            row = Enrolment(
-                id=enrolment_id,
-                journey="cart",
-                digest=digest,
-                profile_id=profile_id,
-                profile_key="k",
-                one_per="null",
-                trigger_event_id=trigger_id,
-                trigger={"name": "cart.updated", "id": trigger_id, **(trigger or {})},
-                holdout=holdout,
-                entered_at=ENTERED,
-            )
-            assert await enrolments.insert_batch(connection, [row])
+        await self._enrol(enrolment_id, digest, profile_id, trigger_id, trigger or {}, holdout)
         return enrolment_id
+
+    async def again(self, enrolment_id: str, digest: str) -> str:
+        """Another enrolment of the same customer."""
+        other = str(uuid4())
+        profile_id = (await self.enrolment(enrolment_id)).profile_id
+        await self._enrol(other, digest, profile_id, str(uuid4()), {}, False)
+        return other
+
+    async def _enrol(
+        self,
+        enrolment_id: str,
+        digest: str,
+        profile_id: str,
+        trigger_id: str,
+        trigger: Mapping[str, Any],
+        holdout: bool,
+    ) -> None:
+        row = Enrolment(
+            id=enrolment_id,
+            journey="cart",
+            digest=digest,
+            profile_id=profile_id,
+            profile_key="k",
+            one_per=enrolment_id,
+            trigger_event_id=trigger_id,
+            trigger={"name": "cart.updated", "id": trigger_id, **trigger},
+            holdout=holdout,
+            entered_at=ENTERED,
+        )
+        async with self.database.begin() as connection:
+            assert await enrolments.insert_batch(connection, [row])
 
     def order(self, enrolment_id: str, digest: str, step: str = "hi", at: datetime = AT) -> Order:
         return Order(enrolment_id=enrolment_id, journey="cart", digest=digest, step=step, at=at)

@@ -1,0 +1,184 @@
+"""Effects: claimed, worked out, done, settled; a batch at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from engine.core.identity import delivery_key
+from engine.core.inputs import Settled
+from engine.core.plan import Effect, Plan
+from engine.delivery.exits import exit_seen
+from engine.delivery.facts import load_facts
+from engine.delivery.ports import Answer, LiveProject, Order, Place, Retry
+from engine.delivery.record import store_traces
+from engine.delivery.sight import Enrolment, enrolments
+from engine.effects import call
+from engine.effects.enter import enter
+from engine.effects.job import Job, Turn, look_of, outcome_of
+from engine.effects.ports import EffectPorts
+from engine.effects.update import update
+from engine.ingest.recording import record_events
+from engine.store import effects as rows
+from engine.store import enrolments as enrolment_rows
+from engine.store import events, profiles
+from engine.store.database import in_transaction
+from engine.store.effects import NewEffect
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+BUSY: Final = timedelta(seconds=1)
+
+
+async def perform(ports: EffectPorts, orders: Sequence[Order]) -> list[Answer]:
+    """Do each order's effect; one answer per order, in order.
+
+    Safe to repeat at any time and by any worker. Raises only what the database raises; then nothing is lost
+    and the same orders may be given again.
+    """
+    fresh = {order.place: order for order in orders if order.place not in ports.in_hand}
+    answers: dict[Place, Answer] = {}
+    ports.in_hand.update(fresh)
+    try:
+        if fresh:
+            plans = {digest: await ports.plan(digest) for digest in {o.digest for o in fresh.values()}}
+            project = await ports.project()
+            waiting = list(fresh.values())
+            while waiting:
+                answers |= await _Batch(ports, project, plans, {o.place: o for o in waiting}).run()
+                waiting = [order for order in waiting if order.place not in answers]
+    finally:
+        ports.in_hand.difference_update(fresh)
+    return [answers.get(o.place) or Retry(BUSY, "this worker is at it already") for o in orders]
+
+
+class _Batch:
+    def __init__(
+        self, ports: EffectPorts, project: LiveProject, plans: dict[str, Plan], orders: dict[Place, Order]
+    ) -> None:
+        self.ports = ports
+        self.project = project
+        self.plans = plans
+        self.orders = orders
+
+    async def run(self) -> dict[Place, Answer]:
+        answers, jobs = await in_transaction(self.ports.database, self.prepare)
+        if not jobs:
+            return answers
+        results = await asyncio.gather(*(self.call(job) for job in jobs))
+
+        async def settle(connection: AsyncConnection) -> dict[Place, Answer]:
+            turn = Turn(self.ports, self.project)
+            for job, result in zip(jobs, results, strict=True):
+                if isinstance(result, Retry):
+                    turn.answers[job.order.place] = result
+                elif isinstance(result, call.Failed):
+                    turn.settle(job, "failed", result.reason)
+                else:
+                    turn.settle(job, "done", answer=result.answer)
+            await _write(connection, turn)
+            return turn.answers
+
+        return answers | await in_transaction(self.ports.database, settle)
+
+    async def call(self, job: Job) -> call.Result:
+        if job.step.verb == "webhook":
+            return await call.webhook(self.ports, job)
+        return await call.action(self.ports, job)
+
+    def step(self, order: Order) -> Effect:
+        step = self.plans[order.digest].steps[order.step]
+        if not isinstance(step, Effect):
+            raise TypeError(f"step {order.step} of {order.journey} is no effect")
+        return step
+
+    async def prepare(self, connection: AsyncConnection) -> tuple[dict[Place, Answer], list[Job]]:
+        """Everything but the calls. May run again from the start: it keeps nothing in `self`."""
+        turn = Turn(self.ports, self.project)
+        found = await enrolments(connection, {order.enrolment_id for order in self.orders.values()})
+        orders = {place: order for place, order in self.orders.items() if order.enrolment_id in found}
+        for place in self.orders.keys() - orders.keys():
+            order, reason = self.orders[place], "the database has no such enrolment"
+            turn.answers[place] = Settled(order.step, "failed", turn.at(order), reason=reason)
+        await store_traces(connection, orders.values())
+        claims = [
+            NewEffect(*place, self.step(order).verb, delivery_key(*place), order.at)
+            for place, order in orders.items()
+        ]
+        # What is under way is taken over: every call carries its key, so that twice is once.
+        claimed = await rows.claim_batch(connection, claims, self.ports.worker_id, repeat=True)
+        for key, row in claimed.others.items():
+            turn.answers[key] = outcome_of(row, turn.at(orders[key]))
+        jobs = await self.jobs(connection, claimed.mine, orders, found)
+        calls = await self.decide(connection, turn, jobs, found)
+        await _write(connection, turn)
+        going = await rows.mark_sending(connection, [(job.row.row_key, job.row.attempts) for job in calls])
+        for job in calls:
+            if job.row.row_key not in going:
+                turn.answers[job.order.place] = Retry(BUSY, "another worker took it over")
+        return turn.answers, [job for job in calls if job.row.row_key in going]
+
+    async def jobs(
+        self,
+        connection: AsyncConnection,
+        mine: dict[rows.EffectKey, rows.Effect],
+        orders: dict[Place, Order],
+        found: dict[str, Enrolment],
+    ) -> list[Job]:
+        held = [orders[key] for key in mine]
+        changed = {found[o.enrolment_id].profile_id for o in held if self.step(o).verb == "update"}
+        if changed:
+            # Held until the end: nobody changes what the new values are worked out from.
+            await profiles.get_batch(connection, changed, lock=True)
+        looks = [look_of(o, self.step(o), self.plans[o.digest], found[o.enrolment_id]) for o in held]
+        facts = await load_facts(connection, self.project, looks)
+        return [
+            Job(order, self.step(order), look.plan, look.enrolment, row, given)
+            for order, look, row, given in zip(held, looks, mine.values(), facts, strict=True)
+        ]
+
+    async def decide(
+        self, connection: AsyncConnection, turn: Turn, jobs: list[Job], found: dict[str, Enrolment]
+    ) -> list[Job]:
+        """Does what stays in our database; returns what is to be called."""
+        over = await exit_seen(
+            connection, self.ports, self.project, [job.order for job in jobs], self.plans, found
+        )
+        begun_by = {j.enrolment.trigger_event_id for j in jobs if j.step.verb == "enter"} - {None}
+        triggers = await events.get_batch(connection, [i for i in begun_by if i]) if begun_by else {}
+        calls: list[Job] = []
+        updated: set[str] = set()
+        for job in jobs:
+            if job.order.place in over:
+                turn.settle(job, "skipped", "exit_seen")
+            elif job.enrolment.holdout:
+                turn.settle(job, "skipped", "holdout")
+            elif job.step.verb == "update":
+                if job.enrolment.profile_id not in updated:
+                    updated.add(job.enrolment.profile_id)
+                    update(turn, job)
+                # else: it must see what the other one writes, and is left for the next round.
+            elif job.step.verb == "enter":
+                enter(turn, job, triggers.get(job.enrolment.trigger_event_id or ""))
+            else:
+                calls.append(job)
+        return calls
+
+
+async def _write(connection: AsyncConnection, turn: Turn) -> None:
+    """Writes what a turn decided; a row that another worker has settled meanwhile changes nothing."""
+    kept = {tuple(key) for key in await rows.settle_batch(connection, turn.settlements)}
+    for settlement in turn.settlements:
+        place = (settlement.key.enrolment_id, settlement.key.step)
+        if place not in kept:
+            turn.answers[place] = Retry(BUSY, "another worker took it over")
+    settled = {enrolment for enrolment, _ in kept}
+    await profiles.change_batch(connection, [change for place, change in turn.changes if place in kept])
+    new = [event for place, event in turn.events if place in kept]
+    if new:
+        await record_events(connection, new, datetime.now(UTC))
+    saved = [progress for progress in turn.progress if progress.enrolment_id in settled]
+    await enrolment_rows.progress_batch(connection, saved)
