@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from engine.core import wire
 from engine.core.commands import Question
@@ -94,13 +94,11 @@ async def _settled(run: Callable[[Sequence[Order]], Awaitable[Answers]], work: W
             return Result(redirect=found.channel)
         case Retry():
             raise ApplicationError(
-                found.reason, type="TryAgain", next_retry_delay=found.after, category=_expected()
+                found.reason,
+                type="TryAgain",
+                next_retry_delay=found.after,
+                # A provider that says "later" is no error of ours to log.
+                category=ApplicationErrorCategory.BENIGN,
             )
         case _:
             return Result(wire.to_json(found))
-
-
-def _expected() -> object:
-    from temporalio.exceptions import ApplicationErrorCategory
-
-    return ApplicationErrorCategory.BENIGN  # a provider that says "later" is no error of ours to log

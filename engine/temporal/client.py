@@ -11,6 +11,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from engine.ingest.reconcile import Standing
 from engine.ingest.starts import Done, Gone, Outcome, Retry, StartRow, WakeRow
 from engine.temporal.payloads import EnrolmentInput, Scale
 from engine.temporal.queues import JOURNEYS, SIGNAL, WORKFLOW
@@ -112,17 +113,6 @@ class TemporalStarter:
             return Gone() if error.status == RPCStatusCode.NOT_FOUND else _later(error)
         return Done()
 
-    async def status(self, workflow_id: str) -> str | None:
-        """`running`, `completed`, `cancelled`, `terminated`, `failed`; None if there is no such workflow."""
-        handle = self._client.get_workflow_handle(workflow_id)
-        try:
-            description = await handle.describe()
-        except RPCError as error:
-            if error.status == RPCStatusCode.NOT_FOUND:
-                return None
-            raise
-        return _STATUS.get(description.status) if description.status is not None else "running"
-
     async def standing(self, workflow_id: str) -> dict[str, Any] | None:
         """The enrolment's state and the trace that is not in the database yet; None if it does not answer."""
         handle = self._client.get_workflow_handle(workflow_id)
@@ -133,12 +123,37 @@ class TemporalStarter:
         return found
 
 
+class TemporalRunner:
+    """How workflows stand, for the reconciler."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def standing(self, workflow_ids: Sequence[str]) -> dict[str, Standing]:
+        """How these workflows stand; unknown ones are left out.
+
+        Raises:
+            RPCError: the server cannot tell.
+        """
+        found = await asyncio.gather(*map(self._one, workflow_ids))
+        return {name: how for name, how in zip(workflow_ids, found, strict=True) if how is not None}
+
+    async def _one(self, workflow_id: str) -> Standing | None:
+        try:
+            description = await self._client.get_workflow_handle(workflow_id).describe()
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+        return _STANDING.get(description.status) if description.status is not None else "running"
+
+
 def _later(error: RPCError) -> Retry:
     busy = error.status in (RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.UNAVAILABLE)
     return Retry(f"{error.status.name}: {error.message}"[:300], busy=busy)
 
 
-_STATUS: dict[WorkflowExecutionStatus, str] = {
+_STANDING: dict[WorkflowExecutionStatus, Standing] = {
     WorkflowExecutionStatus.RUNNING: "running",
     WorkflowExecutionStatus.CONTINUED_AS_NEW: "running",
     WorkflowExecutionStatus.COMPLETED: "completed",

@@ -1,0 +1,111 @@
+"""The API process: the app on a database, served by uvicorn until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from engine.api import create_app
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+log = logging.getLogger("kairos.api")
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 8100
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+STOP_SECONDS: Final = 10
+"""How long requests under way are waited for at a stop."""
+
+
+class PortTaken(Exception):
+    """The address cannot be listened on; the message says what to do."""
+
+
+async def run_api(
+    database: AsyncEngine,
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    *,
+    temporal_ui: str | None = None,
+    open_pages: bool = False,
+    stop: asyncio.Event | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serves until `stop` is set or the task is cancelled; requests under way are finished first.
+
+    Signals are left to the caller. Pages are open only where `open_pages` says so and `host` is loopback.
+
+    Args:
+        port: 0 takes a free one.
+        ready: told the address once requests are taken.
+
+    Raises:
+        PortTaken: the address cannot be listened on.
+    """
+    app = create_app(database, temporal_ui=temporal_ui, open_pages=open_pages and host in LOOPBACK)
+    config = uvicorn.Config(
+        app,
+        host,
+        port,
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # ours names routes instead of paths
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    try:
+        listening = _bound(host, port)
+    except OSError as error:
+        raise PortTaken(
+            f"{host}:{port} cannot be listened on ({error.strerror}); choose another with --port"
+        ) from error
+    shown, taken = listening.getsockname()[:2]
+    serving = asyncio.create_task(_serve(server, listening))
+    try:
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.02)
+        if ready is not None and server.started:
+            ready(f"http://{'127.0.0.1' if shown == '0.0.0.0' else host}:{taken}")
+        await _until(serving, stop)
+    finally:
+        server.should_exit = True
+        await asyncio.shield(serving)
+        listening.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    # uvicorn's own binding ends the process where the address is taken.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+async def _serve(server: uvicorn.Server, listening: socket.socket) -> None:
+    # `serve` would take the process's signals for itself; whoever runs several parts needs them.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
+    await server.serve(sockets=[listening])
+
+
+async def _until(serving: asyncio.Task[None], stop: asyncio.Event | None) -> None:
+    if stop is None:
+        return await asyncio.shield(serving)
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
