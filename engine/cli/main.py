@@ -21,6 +21,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "test": ("test",),
     "simulate": ("simulate",),
     "plan": ("plan", "apply"),
+    "journeys": ("pause", "resume", "archive"),
+    "keys": ("keys",),
+    "db": ("db",),
 }
 """Module of `engine.cli` to the commands that it registers, in the order of the help."""
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["error", "warning"]
+MOST_MISTAKES = 500
+"""Of one file; what comes after is not worth reading before these are corrected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,6 @@ CODES: dict[str, str] = {
     "J605": "part of a template missing or unknown",
     "J606": "template that does not give valid JSON",
     "J701": "policy that is not enforced in this version",
-    "J702": "malformed policy",
 }
 
 
@@ -141,6 +142,12 @@ class Reporter:
         # Lines as YAML and editors count them; `splitlines` would also break at form feeds.
         self._lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         self.found: list[Diagnostic] = []
+        self._known: set[Diagnostic] = set()
+
+    @property
+    def full(self) -> bool:
+        """Whether there are so many mistakes that looking for more helps nobody."""
+        return len(self.found) >= MOST_MISTAKES
 
     @property
     def failed(self) -> bool:
@@ -163,7 +170,8 @@ class Reporter:
         if code == "J215" and source is not None:
             source = source[: at.col - 1] + "…"  # the mistake is a secret: it must not go on into a log
         found = Diagnostic(self.path, at.line, at.col, code, message, severity, expected, hint, source)
-        if found not in self.found:
+        if found not in self._known and (not self.full or severity == "error" and not self.failed):
+            self._known.add(found)
             self.found.append(found)
 
     def warning(self, code: str, at: Mark, message: str, *, hint: str | None = None) -> None:

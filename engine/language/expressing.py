@@ -53,11 +53,16 @@ _ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 def report(problem: Problem, node: Scalar, reporter: Reporter) -> None:
     """The problem as a diagnostic of the file, at its column where that can be known."""
-    hint = problem.hint
+    hint, code = problem.hint, CODES.get(problem.code, "J501")
+    if problem.message.startswith("unknown answer"):
+        code, hint = (
+            "J315",
+            hint if hint and "did you" in hint else "an earlier step must keep it with `save_as`",
+        )
     if problem.code == "syntax" and " #" in (reporter.line(node.mark.line) or "") and node.plain:
         hint = "` #` begins a comment: put the whole expression in quotes"
     reporter.error(
-        CODES.get(problem.code, "J501"),
+        code,
         node.at(problem.offset),
         problem.message,
         expected=problem.expected,

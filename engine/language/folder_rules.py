@@ -11,6 +11,7 @@ from engine.language.diagnostics import Diagnostic, Mark, Reporter
 from engine.language.expressing import base_scope, report
 from engine.language.expressions import Definitions, check_definitions
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
+from engine.language.schema_folder import POLICY
 from engine.language.words import Words
 
 _SECRET = re.compile(
@@ -123,6 +124,8 @@ def check_installation(root: Node, reporter: Reporter) -> None:
         _secrets(_part(channel, "settings"), reporter)
     for name, _, policy in _entries(_part(root, "policies")):
         for rule, key, _ in _entries(policy):
+            if rule not in POLICY.fields:
+                continue
             reporter.warning(
                 "J701",
                 key.mark,

@@ -16,7 +16,7 @@ import yaml
 
 from engine.language.diagnostics import Mark, Reporter
 
-MOST_CHARACTERS = 500_000
+MOST_CHARACTERS = 300_000
 MOST_LEVELS = 64
 LARGEST_NUMBER = 10**15
 """As in expressions: beyond it a number no longer is what was written."""
@@ -36,6 +36,8 @@ class Scalar:
     plain: bool = True
     exact: bool = True
     """Whether column + offset finds a character of `text` again (one line, no escapes)."""
+    spoiled: bool = False
+    """A mistake of it is already reported; what its value would have been is not known."""
 
     def at(self, offset: int) -> Mark:
         """The place of the character `offset` (from 0) of the text; the scalar's own if that is not known."""
@@ -149,7 +151,7 @@ def _build(text: str, reporter: Reporter) -> Node | None:
                 f"alias `*{event.anchor}`",
                 hint="write the value out: aliases are not used here",
             )
-            root = _place(Scalar(mark, None, ""), stack, root, reporter)
+            root = _place(Scalar(mark, None, "", spoiled=True), stack, root, reporter)
         elif isinstance(event, yaml.ScalarEvent):
             _decoration(event, mark, reporter)
             root = _place(_scalar(event, mark, reporter), stack, root, reporter)
@@ -199,6 +201,7 @@ def _place(node: Node, stack: list[_Open], root: Node | None, reporter: Reporter
         top.values[key.text] = node
         if top.flow and isinstance(node, Scalar) and node.plain and _torn(node.text):
             top.torn = node
+            top.values[key.text] = Scalar(node.mark, None, node.text, spoiled=True)
             _needs_quotes(node.mark, reporter)
     return root
 
@@ -223,7 +226,9 @@ def _scalar(event: Any, mark: Mark, reporter: Reporter) -> Scalar:
     one_line = event.start_mark.line == event.end_mark.line
     width = event.end_mark.column - event.start_mark.column
     exact = one_line and width == len(text) + (0 if plain else 2)
-    return Scalar(mark, _resolve(text, mark, reporter) if plain else text, text, plain, exact)
+    before = len(reporter.found)
+    value = _resolve(text, mark, reporter) if plain else text
+    return Scalar(mark, value, text, plain, exact, spoiled=len(reporter.found) > before)
 
 
 def _resolve(text: str, mark: Mark, reporter: Reporter) -> str | int | float | bool | None:
@@ -277,7 +282,7 @@ def _mark(mark: Any) -> Mark:
 def _syntax(error: yaml.MarkedYAMLError, text: str, reporter: Reporter) -> None:
     found = error.problem_mark or error.context_mark
     mark = _mark(found) if found else Mark()
-    problem = (error.problem or error.context or "unexpected text").replace("<", "`<").replace(">", ">`")
+    problem = _in_words(error.problem or error.context or "unexpected text")
     line = reporter.line(mark.line) or ""
     context = error.context or ""
     if "flow" in context and ("got '['" in problem or _torn_before(line[: mark.col - 1])):
@@ -285,11 +290,14 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, reporter: Reporter) -> None:
             _needs_quotes(_value_before(line, mark), reporter)
         return
     hint = None
+    opened = _mark(error.context_mark) if "flow" in context and error.context_mark else None
     if "\t" in line[: len(line) - len(line.lstrip())] or "'\\t'" in problem:
         problem, hint = "a tab where spaces are needed", "indent with spaces"
     elif "mapping values are not allowed" in problem:
         hint = "a text with `: ` in it needs quotes; if it is a key, look at its indentation"
-    elif "found '`<scalar>`'" in problem or "expected `<block end>`" in problem:
+    elif opened is not None and opened.line < mark.line:
+        hint = f"a bracket that opens on line {opened.line} is not closed"
+    elif "expected <block end>" in (error.problem or ""):
         hint = (
             "a value that begins with a quote ends with it: put the whole of it in the other kind of quotes; "
             "if it is a key, look at its indentation"
@@ -297,6 +305,22 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, reporter: Reporter) -> None:
     elif "cannot start any token" in problem:
         hint = "put the value in quotes"
     reporter.error("J101", mark, f"this is not valid YAML: {problem}", hint=hint)
+
+
+def _in_words(problem: str) -> str:
+    """PyYAML's sentence without its names of tokens."""
+    for token, word in (
+        ("'<scalar>'", "a value"),
+        ("'<block mapping start>'", "a mapping"),
+        ("'<block sequence start>'", "a list"),
+        ("'<stream end>'", "the end of the file"),
+        ("'<document start>'", "`---`"),
+        ("<block end>", "the end of this value"),
+        ("<document start>", "the end of the file"),
+        ("<stream end>", "the end of the file"),
+    ):
+        problem = problem.replace(token, word)
+    return problem
 
 
 def _torn_before(line: str) -> bool:

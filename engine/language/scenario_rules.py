@@ -99,6 +99,9 @@ class _Scenario:
         if isinstance(node, Scalar) and node.value is None:
             return
         text = text_of(node)
+        number = isinstance(node, Scalar) and isinstance(node.value, int) and not isinstance(node.value, bool)
+        if number and name in IDENTIFIERS:
+            return
         if text is None:
             hint = f'put it in quotes: `"{node.text[:40]}"`' if isinstance(node, Scalar) else None
             self.reporter.error("J203", node.mark, f"`{name}` is not text", expected="text", hint=hint)

@@ -259,6 +259,10 @@ def describe(node: Node) -> str:
             return f"the text `{text[:40]}`"
 
 
+def _called(name: str) -> str:
+    return name if name.startswith("step ") or name == "step" else f"`{name}`"
+
+
 def _suits(node: Node, shape: Shape) -> bool:
     """Whether the node is of the right sort for the shape, whatever is wrong inside."""
     match shape:
@@ -326,6 +330,9 @@ class _Walk:
         self.reporter.error(code, at, message, expected=expected, hint=hint)
 
     def visit(self, node: Node, shape: Shape, name: str) -> None:
+        if self.reporter.full or (isinstance(node, Scalar) and node.spoiled):
+            self.good = False
+            return
         if isinstance(shape, Ref):
             self.visit(node, DEFINITIONS[shape.name], name)
             return
@@ -384,10 +391,16 @@ class _Walk:
     def _wrong_sort(self, node: Node, shape: Shape, name: str) -> None:
         empty = isinstance(node, Scalar) and node.value is None
         hint = None
+        code = "J214" if empty else "J203"
         if isinstance(shape, Text) and isinstance(node, Scalar) and not empty:
-            hint = f'put it in quotes to make it text: `"{node.text[:40]}"`'
+            kind = KINDS[shape.kind]
+            if kind.code in ("J204", "J205"):
+                code = kind.code
+                hint = f"did you mean `{node.text[:20]}{'%' if code == 'J205' else 'm'}`?"
+            else:
+                hint = f'put it in quotes to make it text: `"{node.text[:40]}"`'
         self.mistake(
-            "J214" if empty else "J203",
+            code,
             node.mark,
             f"`{name}` is {describe(node)}",
             expected=_expected(shape),
@@ -444,19 +457,26 @@ class _Walk:
     def _object(self, node: Mapping, shape: Object, name: str) -> None:
         for key, mark in node.keys.items():
             known = shape.fields.get(key)
+            if self.reporter.full:
+                return
             if known is None:
                 self._unknown(key, mark.mark, shape.fields, shape.later, name)
             else:
                 self.visit(node.values[key], known.shape, key)
         for key, known in shape.fields.items():
             if known.needed and key not in node.keys:
-                self.mistake("J202", node.mark, f"`{key}` is missing from `{name}`", expected=known.doc)
+                self.mistake(
+                    "J202", node.mark, f"`{key}` is missing from {_called(name)}", expected=known.doc
+                )
         if shape.one_of and not any(key in node.keys for key in shape.one_of):
             self.mistake(
                 "J202", node.mark, f"`{name}` says nothing", expected=f"one of {listed(shape.one_of)}"
             )
 
     def _choice(self, node: Mapping, shape: Choice, name: str) -> None:
+        if shape.what == "verb":
+            own = node.get("id")
+            name = f"step `{own.text[:60]}`" if isinstance(own, Scalar) else "step"
         present = [key for key in node.keys if key in shape.forms or key in shape.later]
         if not present:
             everything = {key for form in shape.forms.values() for key in form.fields} | set(shape.forms)
@@ -467,7 +487,7 @@ class _Walk:
                 self.mistake(
                     "J210",
                     node.mark,
-                    f"`{name}` has no {shape.what}",
+                    f"{_called(name)} has no {shape.what}",
                     expected=f"one of {listed(shape.forms, 20)}",
                 )
             return
@@ -475,7 +495,7 @@ class _Walk:
             self.mistake(
                 "J210",
                 node.keys[present[1]].mark,
-                f"`{name}` has more than one {shape.what}: {listed(present)}",
+                f"{_called(name)} has more than one {shape.what}: {listed(present)}",
                 expected=f"exactly one {shape.what}",
             )
         chosen = present[0]
@@ -505,7 +525,7 @@ class _Walk:
         self.mistake(
             "J201",
             mark,
-            f"unknown key `{key[:60]}` in `{name}`",
+            f"unknown key `{key[:60]}` in {_called(name)}",
             expected=listed(known, 20),
             hint=nearest(key, known),
         )
