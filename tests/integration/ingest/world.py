@@ -19,6 +19,7 @@ from engine.language.project import check_project
 from engine.store import entries, events, journeys, plans, profiles, project
 from engine.store.enrolments import Enrolment, Filter, find
 from engine.store.events import NewEvent
+from engine.store.journeys import Status
 
 START = datetime(2026, 11, 11, 10, 0, tzinfo=UTC)
 
@@ -114,6 +115,10 @@ class World:
             self.now = START + until
         while await self.router.sweep():
             pass
+
+    async def set_status(self, journey: str, status: Status) -> None:
+        async with self.database.begin() as connection:
+            await journeys.set_status(connection, [journey], status, self.now)
 
     async def enrolments(self, journey: str = "unpaid-cart") -> list[Enrolment]:
         """All enrolments, the first entered first."""
