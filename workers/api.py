@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -23,6 +23,22 @@ DEFAULT_PORT: Final = 8100
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 STOP_SECONDS: Final = 10
 """How long requests under way are waited for at a stop."""
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and leaves signals to whoever runs several parts in one process."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 class PortTaken(Exception):
@@ -61,7 +77,7 @@ async def run_api(
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     try:
         listening = _bound(host, port)
     except OSError as error:
@@ -69,13 +85,12 @@ async def run_api(
             f"{host}:{port} cannot be listened on ({error.strerror}); choose another with --port"
         ) from error
     shown, taken = listening.getsockname()[:2]
-    serving = asyncio.create_task(_serve(server, listening))
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.02)
-        if ready is not None and server.started:
-            ready(f"http://{'127.0.0.1' if shown == '0.0.0.0' else host}:{taken}")
-        await _until(serving, stop)
+        await _either(serving, server.listening)
+        if ready is not None and not serving.done():
+            ready(_address(shown, taken))
+        await _either(serving, stop or asyncio.Event())
     finally:
         server.should_exit = True
         await asyncio.shield(serving)
@@ -95,17 +110,17 @@ def _bound(host: str, port: int) -> socket.socket:
     return listening
 
 
-async def _serve(server: uvicorn.Server, listening: socket.socket) -> None:
-    # `serve` would take the process's signals for itself; whoever runs several parts needs them.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
-    await server.serve(sockets=[listening])
+def _address(host: str, port: int) -> str:
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
-async def _until(serving: asyncio.Task[None], stop: asyncio.Event | None) -> None:
-    if stop is None:
-        return await asyncio.shield(serving)
-    stopped = asyncio.create_task(stop.wait())
+async def _either(serving: asyncio.Task[None], event: asyncio.Event) -> None:
+    """Waits until the server has ended or the event is set; what ended the server is raised."""
+    set_ = asyncio.create_task(event.wait())
     try:
-        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({serving, set_}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        stopped.cancel()
+        set_.cancel()
+    if serving.done():
+        serving.result()

@@ -19,6 +19,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from engine.store import embedded, jsonb
@@ -82,6 +83,15 @@ async def check(engine: AsyncEngine) -> None:
             f"PostgreSQL at {where} cannot be reached: {_cause(error)}. "
             "Check that it runs and that DATABASE_URL is right, or unset it to use the embedded one."
         ) from error
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether `error` says that the database is away for now: the same work may succeed later."""
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None) or ""
+        return error.connection_invalidated or state[:2] in ("08", "53", "57")
+    away = (OSError, PoolTimeout, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
+    return isinstance(error, (*away, asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError))
 
 
 def require_version(major: int) -> None:
@@ -158,3 +168,14 @@ async def in_transaction(
                 raise
             await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
     raise AssertionError("unreachable")
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the database, not the work, is to blame: it was away, is stopping, or had a conflict."""
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None) or ""
+        # 08 connection, 40 conflict, 53 out of resources, 55 lock not to be had, 57 shutting down
+        return error.connection_invalidated or state[:2] in {"08", "40", "53", "55", "57"}
+    return isinstance(
+        error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError
+    )

@@ -1,0 +1,53 @@
+"""The app: all routes on one set of services."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from engine.api import health, intake, problems
+from engine.api.access import KeyRing
+from engine.api.metrics import Metrics
+from engine.api.observe import Observe
+from engine.api.services import Services
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+DESCRIPTION = """\
+Events come in at `/v1`, in the shape that Segment's client libraries send. What runs is seen and steered
+at `/api/v1`. Every error is problem+json (RFC 9457). Keys are made by `kairos keys`.
+"""
+
+
+def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pages: bool = False) -> FastAPI:
+    """The app on an open, migrated database; whoever opened it closes it.
+
+    Args:
+        temporal_ui: address of Temporal's web interface, for links to it.
+        open_pages: pages need no key. Only for a server that nobody else can reach.
+    """
+    app = FastAPI(
+        title="Kairos",
+        version=_version(),
+        description=DESCRIPTION,
+        docs_url="/api/docs",
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    metrics = Metrics()
+    app.state.services = Services(database, KeyRing(database), metrics, temporal_ui, open_pages)
+    problems.install(app)
+    app.include_router(intake.router)
+    app.include_router(health.router)
+    app.add_middleware(Observe, metrics=metrics)
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("kairos-journeys")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,124 @@
+"""Reading a request's body in bounded time and memory, gzip included."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import zlib
+from typing import Any, Final
+
+from fastapi import Request
+
+from engine.api.problems import BODY_READ, Problem
+
+BATCH_LIMIT: Final = 500 * 1024
+"""Bytes of a body, before and after unpacking: Segment's own limit."""
+EVENT_LIMIT: Final = 32 * 1024
+"""Bytes of one event as compact JSON in UTF-8."""
+READING_SECONDS: Final = 30.0
+_LONGEST_NUMBER: Final = 4300  # Python's own limit for turning digits into a whole number
+
+
+async def read_json(request: Request) -> Any:
+    """The body as JSON.
+
+    Raises:
+        Problem: too large, too slow, not gzip although it says so, or not JSON.
+    """
+    try:
+        async with asyncio.timeout(READING_SECONDS):
+            body = await _read(request)
+    except TimeoutError:
+        detail = f"the body did not come within {READING_SECONDS:.0f} seconds"
+        raise Problem(408, "too-slow", detail) from None
+    request.scope[BODY_READ] = True
+    return parse(body)
+
+
+def parse(body: bytes) -> Any:
+    """The JSON value of a body.
+
+    Raises:
+        Problem: it is not JSON, or nested too deep to be read.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _malformed(f"the body is not UTF-8: byte {error.start} is not part of a character") from None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise _malformed(f"the body is not JSON: {error.msg} at {where}") from None
+    except RecursionError:
+        raise _malformed("the body is nested too deep") from None
+    except ValueError:  # a number with thousands of digits must not lose the events beside it
+        return json.loads(text, parse_int=_number)
+
+
+def size_of(value: object) -> int:
+    """Bytes of a JSON value as compact UTF-8."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+async def _read(request: Request) -> bytes:
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length[:20]) > BATCH_LIMIT:
+        raise _too_large()
+    unpack = _unpacker(request.headers.get("content-encoding", ""))
+    parts, packed, size = [], 0, 0
+    async for chunk in request.stream():
+        packed += len(chunk)
+        if packed > BATCH_LIMIT:
+            raise _too_large()
+        if unpack is not None:
+            chunk = _inflated(unpack, chunk, BATCH_LIMIT - size)
+        size += len(chunk)
+        parts.append(chunk)
+    if unpack is not None and not unpack.eof:
+        raise _malformed("the body ends in the middle of its gzip data")
+    return b"".join(parts)
+
+
+def _unpacker(encoding: str) -> zlib._Decompress | None:
+    match encoding.strip().lower():
+        case "" | "identity":
+            return None
+        case "gzip" | "x-gzip":
+            return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    raise Problem(
+        415,
+        "unknown-encoding",
+        "Content-Encoding: only gzip is understood, or no encoding at all",
+        headers={"Accept-Encoding": "gzip"},
+    )
+
+
+def _inflated(unpack: zlib._Decompress, chunk: bytes, room: int) -> bytes:
+    """At most `room` bytes: a small body that unpacks to a huge one is never unpacked."""
+    if unpack.eof and chunk:
+        raise _malformed("there is more after the end of the gzip data")
+    try:
+        data = unpack.decompress(chunk, room + 1)
+    except zlib.error:
+        raise _malformed("the body is not gzip data although Content-Encoding says so") from None
+    if len(data) > room or unpack.unconsumed_tail:
+        raise _too_large()
+    if unpack.unused_data:
+        raise _malformed("there is more after the end of the gzip data")
+    return data
+
+
+def _number(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _LONGEST_NUMBER else math.inf
+
+
+def _malformed(detail: str) -> Problem:
+    return Problem(400, "malformed", detail)
+
+
+def _too_large() -> Problem:
+    detail = f"the body is larger than {BATCH_LIMIT // 1024} KB; send fewer events in one batch"
+    return Problem(413, "too-large", detail)

@@ -1,0 +1,41 @@
+"""`/healthz` for load balancers and people, `/metrics` for Prometheus."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from engine.api import problems
+from engine.api.metrics import CONTENT_TYPE
+from engine.api.services import services
+from engine.store import health
+
+router = APIRouter(tags=["health"])
+
+MIGRATION_NEEDED: Final = "the database has no tables of this version; run `kairos db upgrade`"
+
+
+@router.get("/healthz", summary="Whether this server can work", response_model=None)
+async def healthz(request: Request) -> Response:
+    """200 if the database is there and up to date, else 503. Ages are seconds of wall time."""
+    try:
+        standing = await health.look(services(request).database)
+    except Exception as error:
+        problem = problems.unforeseen(error)
+        return JSONResponse({"status": "unhealthy", "database": problem.code}, 503)
+    content: dict[str, Any] = {
+        "status": "ok" if standing.migrated else "unhealthy",
+        "database": "ok" if standing.migrated else MIGRATION_NEEDED,
+        "revision": standing.revision,
+        "oldest_unrouted_seconds": standing.oldest_unrouted,
+        "oldest_open_start_seconds": standing.oldest_start,
+    }
+    return JSONResponse(content, 200 if standing.migrated else 503)
+
+
+@router.get("/metrics", summary="Metrics for Prometheus", response_model=None)
+async def metrics(request: Request) -> Response:
+    """In Prometheus' text format."""
+    return Response(services(request).metrics.text(), media_type=CONTENT_TYPE)

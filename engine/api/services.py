@@ -1,0 +1,34 @@
+"""What request handlers work with, one set an app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastapi import Request
+
+from engine.api.access import KeyRing
+from engine.api.metrics import Metrics
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`temporal_ui` is the address of Temporal's web interface, if one is known.
+
+    `open_pages`: the pages need no key. Only for a server that nobody else can reach.
+    """
+
+    database: AsyncEngine
+    keys: KeyRing
+    metrics: Metrics
+    temporal_ui: str | None = None
+    open_pages: bool = False
+
+
+def services(request: Request) -> Services:
+    """The services of the app that this request came to."""
+    found: Services = request.app.state.services
+    return found
