@@ -20,10 +20,12 @@ MODULES: dict[str, tuple[str, ...]] = {
     "schema": ("schema",),
     "test": ("test",),
     "simulate": ("simulate",),
+    "preview": ("preview",),
     "plan": ("plan", "apply"),
     "journeys": ("pause", "resume", "archive"),
     "keys": ("keys",),
     "db": ("db",),
+    "api": ("api",),
 }
 """Module of `engine.cli` to the commands that it registers, in the order of the help."""
 
