@@ -19,7 +19,7 @@ from engine.language.diagnostics import Diagnostic
 from engine.language.loader import Mapping as YamlMapping
 from engine.language.loader import load, plain_data
 from engine.language.project import CATALOGUE_PATH, INSTALLATION_PATH, Project
-from engine.store import clock, controls, enrolments, journeys, plans
+from engine.store import clock, enrolments, holds, journeys, plans
 from engine.store import project as stored_project
 from engine.store.database import in_transaction
 from engine.store.journeys import Journey, Status
@@ -133,7 +133,7 @@ async def apply_project(
         raise NotApplied(project.errors)
 
     async def work(connection: AsyncConnection) -> Applied:
-        await controls.hold_applies(connection)
+        await holds.hold_applies(connection)
         changes = await find_changes(connection, project, files)
         return await _apply(connection, project, files, changes, archive_missing, applied_by)
 

@@ -107,9 +107,7 @@ def _checked(command: str, project: Path | None, format: Format) -> tuple[Path, 
 
 def _complain(command: str, errors: tuple[Diagnostic, ...], format: Format) -> None:
     typer.echo(as_text(errors), err=True, nl=False)
-    typer.echo(
-        f"kairos {command}: nothing was done, for the project has mistakes", err=True
-    )
+    typer.echo(f"kairos {command}: nothing was done, for the project has mistakes", err=True)
     if format is Format.json:
         print_json({"errors": as_data(errors)})
     raise typer.Exit(1)
@@ -128,7 +126,7 @@ def _operator() -> str | None:
 
 def change_lines(changes: Changes, archive_missing: bool = False) -> Iterator[str]:
     """What would change, for people."""
-    if not changes.any and not any(j.kind == "missing" for j in changes.journeys):
+    if not changes.any and not any(j.kind in ("missing", "archived") for j in changes.journeys):
         yield "Nothing to apply: what is live is what is in the folder."
         return
     for journey in changes.journeys:

@@ -10,7 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_SHARD: Final = 0x4B52  # "KR": first half of the key, the shard is the second
+SHARD_ROOM: Final = 0x4B52  # "KR": first half of the key, the shard is the second
 _PLAYER: Final = 0x4B50  # "KP"
 
 _TRY = sa.text("SELECT pg_try_advisory_xact_lock(:room, :key) AS got")
@@ -18,7 +18,7 @@ _TRY = sa.text("SELECT pg_try_advisory_xact_lock(:room, :key) AS got")
 
 async def try_lock(connection: AsyncConnection, shard: int) -> bool:
     """Whether this transaction has the shard from now until it ends."""
-    result = await connection.execute(_TRY, {"room": _SHARD, "key": shard})
+    result = await connection.execute(_TRY, {"room": SHARD_ROOM, "key": shard})
     return bool(result.scalar_one())
 
 

@@ -1,0 +1,80 @@
+"""Pausing, resuming and archiving a journey, and what becomes of those under way.
+
+A pause holds what is under way where it stands, for any length of time: goals and exits still apply, and
+entries are counted as missed. A journey that is archived takes nobody in; those under way go on unless they
+are ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Literal
+
+from engine.core.inputs import Control
+from engine.core.wire import to_json
+from engine.store import clock, enrolments, holds, journeys, starts
+from engine.store.database import in_transaction
+from engine.store.journeys import Status
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+Action = Literal["pause", "resume", "archive"]
+
+_BECOMES: Final[dict[Action, Status]] = {"pause": "paused", "resume": "live", "archive": "archived"}
+
+
+class CannotOperate(Exception):
+    """The journey was never applied, or is archived and cannot be paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operated:
+    """What an action did. `told` enrolments were handed a control; `under_way` are all that are live."""
+
+    journey: str
+    before: Status
+    status: Status
+    under_way: int
+    told: int
+
+
+async def operate(database: AsyncEngine, journey: str, action: Action, *, end: bool = False) -> Operated:
+    """Does it, in one transaction. The same again tells those under way again, which is harmless.
+
+    Args:
+        end: with `archive`, end those under way (exit `cancelled`).
+
+    Raises:
+        CannotOperate: it was never applied, or is archived and cannot be paused.
+    """
+
+    async def work(connection: AsyncConnection) -> Operated:
+        await holds.hold_routers(connection)
+        known = await journeys.standing(connection)
+        if journey not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise CannotOperate(f"no journey `{journey}` was ever applied; there are: {there}")
+        before, status = known[journey][0], _BECOMES[action]
+        if action == "pause" and before == "archived":
+            raise CannotOperate(f"`{journey}` is archived; `kairos resume {journey}` makes it live again")
+        at = (await clock.load(connection)).now()
+        await journeys.set_status(connection, [journey], status, at)
+        control = _control(action, before, at, end)
+        told = 0
+        if control is not None:
+            told = await starts.control_journey(connection, journey, to_json(control))
+        counts = await enrolments.counts_by_digest(connection, [journey])
+        return Operated(journey, before, status, sum(counts.get(journey, {}).values()), told)
+
+    return await in_transaction(database, work)
+
+
+def _control(action: Action, before: Status, at: datetime, end: bool) -> Control | None:
+    """What those under way are told. Archiving a paused journey lets them go on: nobody would resume them."""
+    if action == "archive":
+        if end:
+            return Control("end", at, "cancelled")
+        return Control("resume", at) if before == "paused" else None
+    return Control(action, at)
