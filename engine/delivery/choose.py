@@ -61,13 +61,16 @@ def fail(turn: Turn, job: Job, reason: str, channel: str | None = None, raw: Any
     turn.say("message.failed", job, channel)
 
 
-def next_channel(turn: Turn, job: Job) -> None:
-    """Marks the first open channel `sending`, or hands the order on to whoever serves it."""
+def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None = None) -> None:
+    """Marks the first open channel `sending`, or hands the order on to whoever serves it.
+
+    `refused` names the channel that comes from a refusal, with `raw`, its provider's word.
+    """
     channel = job.channels[0]
     job.message = None
     if not turn.ports.serves(channel):
         turn.answers[job.order.place] = Redirect(channel)
-        turn.write(job, "claimed", job.bound, reason=job.row.reason)
+        turn.write(job, "claimed", job.bound or refused, reason=job.refused() or job.row.reason, raw=raw)
         return
     try:
         rendered = turn.project.templates.render(job.step.template, channel, job.context)
@@ -89,6 +92,8 @@ def next_channel(turn: Turn, job: Job) -> None:
         enrolment_id=job.order.enrolment_id,
         step=job.order.step,
     )
+    if refused is not None:
+        turn.write(job, "claimed", refused, reason=job.closed[refused], raw=raw)
     turn.sending.append(
         Sending(job.row.row_key, job.row.attempts, channel, job.step.template, rendered.digest)
     )

@@ -78,8 +78,8 @@ class Turn:
         )
 
     def write(self, job: Job, state: str, channel: str | None = None, **values: Any) -> None:
-        """The row's next state."""
-        passed_over = job.passed_over(channel)
+        """The row's next state. One that is given back keeps what providers refused, for its next claim."""
+        passed_over = job.passed_over(None if state == "claimed" else channel)
         self.settlements.append(
             Settlement(job.row.row_key, job.row.attempts, state, channel, passed_over=passed_over, **values)
         )

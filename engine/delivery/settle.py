@@ -57,8 +57,7 @@ def _rejected(turn: Turn, job: Job, channel: str, outcome: Rejected) -> None:
     # An earlier call by this channel may have gone through: no other channel may be tried then.
     if not job.channels or job.bound is not None:
         return fail(turn, job, job.closed[channel], channel, raw or None)
-    turn.write(job, "claimed", channel, reason=job.closed[channel], raw=raw or None)
-    next_channel(turn, job)
+    next_channel(turn, job, raw or None, refused=channel)
 
 
 def _unknown(turn: Turn, job: Job, channel: str, outcome: Unknown) -> None:

@@ -175,6 +175,12 @@ class World:
         async with self.database.connect() as connection:
             return await events.of_profile(connection, profile_id)
 
+    async def change(self, enrolment_id: str, **values: Any) -> None:
+        """Changes this enrolment's customer."""
+        profile_id = (await self.enrolment(enrolment_id)).profile_id
+        async with self.database.begin() as connection:
+            await profiles.change_batch(connection, [profiles.Change(profile_id, **values)])
+
     async def alive(self, *names: str) -> None:
         async with self.database.begin() as connection:
             for name in names:
