@@ -26,6 +26,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "keys": ("keys",),
     "db": ("db",),
     "api": ("api",),
+    "worker": ("worker",),
+    "dev": ("dev",),
 }
 """Module of `engine.cli` to the commands that it registers, in the order of the help."""
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli.folder import FolderError, open_folder
+from engine.cli.project_folder import NoProject
 from engine.core.words import EXITS, reason_in_words
 from engine.sdk import ActionMistake
 from engine.simulator import JourneyReport, Report, Tally
@@ -54,7 +55,7 @@ def simulate(
             raise FolderError(_no_journey(journey, folder.project.errors, folder.project.plans))
         messages = [*_known(profiles, _lines(events)), *_lines(events)] if profiles else _lines(events)
         report = simulate_stream(folder.project, [journey], messages, end, source)
-    except (FolderError, ActionMistake) as error:
+    except (NoProject, ActionMistake) as error:
         typer.echo(f"kairos simulate: {error}", err=True)
         raise typer.Exit(2) from None
     for bad in report.unreadable[:10]:

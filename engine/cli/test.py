@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli.folder import Folder, FolderError, open_folder
+from engine.cli.project_folder import NoProject
 from engine.cli.trace_words import trace_lines
 from engine.language.diagnostics import Diagnostic
+from engine.language.listing import as_text
 from engine.sdk import ActionMistake
 from engine.simulator import Coverage, Difference, Result, SuiteRun, run_suite
 
@@ -46,13 +48,12 @@ def run_scenarios(
     try:
         folder = open_folder(project)
         chosen = _chosen(folder, paths) if paths else None
-    except (FolderError, ActionMistake) as error:
+    except (NoProject, ActionMistake) as error:
         typer.echo(f"kairos test: {error}", err=True)
         raise typer.Exit(2) from None
     mistakes = _mistakes(folder, chosen)
     if mistakes:
-        for mistake in mistakes:
-            typer.echo(_mistake(mistake), err=True)
+        typer.echo(as_text(mistakes), err=True, nl=False)
         typer.echo(
             f"kairos test: {_counted(len(mistakes), 'mistake')} to correct first; see `kairos check`",
             err=True,
@@ -109,10 +110,6 @@ def _mistakes(folder: Folder, chosen: list[str] | None) -> list[Diagnostic]:
         return errors
     journeys = {f"journeys/{_journey_of(folder, path)}.yaml" for path in chosen}
     return [error for error in errors if error.path in {*_SHARED, *chosen, *journeys}]
-
-
-def _mistake(found: Diagnostic) -> str:
-    return f"{found.path}:{found.line}:{found.col}: {found.severity}[{found.code}]: {found.message}"
 
 
 def _counted(number: int, noun: str) -> str:
