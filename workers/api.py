@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("kairos.api")
 
 DEFAULT_HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 8100
+DEFAULT_PORT: Final = 8000
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 STOP_SECONDS: Final = 10
 """How long requests under way are waited for at a stop."""
@@ -47,12 +47,12 @@ class PortTaken(Exception):
 
 async def run_api(
     database: AsyncEngine,
+    stop: asyncio.Event,
+    *,
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
-    *,
     temporal_ui: str | None = None,
     open_pages: bool = False,
-    stop: asyncio.Event | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serves until `stop` is set or the task is cancelled; requests under way are finished first.
@@ -90,7 +90,7 @@ async def run_api(
         await _either(serving, server.listening)
         if ready is not None and not serving.done():
             ready(_address(shown, taken))
-        await _either(serving, stop or asyncio.Event())
+        await _either(serving, stop)
     finally:
         server.should_exit = True
         await asyncio.shield(serving)

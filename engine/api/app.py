@@ -33,9 +33,9 @@ def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pa
         title="Kairos",
         version=_version(),
         description=DESCRIPTION,
-        docs_url="/api/docs",
+        docs_url="/docs",
         redoc_url=None,
-        openapi_url="/api/openapi.json",
+        openapi_url="/openapi.json",
     )
     metrics = Metrics()
     app.state.services = Services(database, KeyRing(database), metrics, temporal_ui, open_pages)

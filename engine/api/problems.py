@@ -118,7 +118,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> ProblemResponse:
         said = {
-            404: ("not-found", "there is nothing at this address; see /api/docs for what there is"),
+            404: ("not-found", "there is nothing at this address; see /docs for what there is"),
             405: ("method-not-allowed", "this address does not take that method; see the Allow header"),
         }
         code, detail = said.get(error.status_code, ("http-error", str(error.detail)))
