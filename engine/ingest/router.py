@@ -21,7 +21,7 @@ from engine.ingest.book import Book
 from engine.ingest.routing import BATCH, Routed, Time, route, route_events
 from engine.store import clock, entries, events, routing
 from engine.store.clock import ScaledClock
-from engine.store.database import in_transaction
+from engine.store.database import in_transaction, is_outage
 from engine.store.listening import Listener
 from engine.store.tables import CLOCK_CHANNEL, EVENTS_CHANNEL, PROJECT_CHANNEL
 
@@ -70,8 +70,8 @@ class Router:
                 try:
                     await self.sweep()
                     pause = await self.until_due()
-                except Exception:
-                    log.exception("the router could not work; it tries again in %s", POLL)
+                except Exception as error:
+                    log.warning("the router could not work and tries again: %s", _causes(error))
                     pause = POLL.total_seconds()
                 await listener.wait(min(pause, POLL.total_seconds()), stop)
 
@@ -103,7 +103,9 @@ class Router:
         while more:
             try:
                 routed = await in_transaction(self.database, lambda c: self._route(c, shard))
-            except Exception:
+            except Exception as error:
+                if is_outage(error):
+                    raise
                 log.exception("a batch of shard %s failed; its events are tried one by one", shard)
                 routed = await self._one_by_one(shard)
             if routed is None:
@@ -146,6 +148,8 @@ class Router:
                     return None
                 total += 1
             except Exception as error:
+                if is_outage(error):
+                    raise
                 log.exception("event %s (%s) cannot be routed and is passed over", event.event_id, event.name)
                 self.tally.broken += 1
                 await in_transaction(
@@ -162,6 +166,11 @@ class Router:
         time = self.time(await clock.load(connection))
         await route_events(connection, event.shard, still, self._book, time, limit=1)
         return True
+
+
+def _causes(error: BaseException) -> str:
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
+    return ", ".join(sorted({type(one).__name__ for one in inner}))
 
 
 def _told(error: Exception) -> str:

@@ -20,6 +20,7 @@ class Listener:
         self._channels = channels
         self._connection: AsyncConnection | None = None
         self._woken = asyncio.Event()
+        self._broken = False
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -35,6 +36,8 @@ class Listener:
 
         One that came since the last wait counts: nothing falls between two waits.
         """
+        if self._broken:
+            await self._close()
         if self._connection is None:
             await self._open()
         waiting = [asyncio.ensure_future(self._woken.wait())]
@@ -64,6 +67,7 @@ class Listener:
 
     async def _close(self) -> None:
         connection, self._connection = self._connection, None
+        self._broken = False
         if connection is None:
             return
         try:
@@ -76,5 +80,5 @@ class Listener:
         self._woken.set()
 
     def _lost(self, *_: object) -> None:
-        self._connection = None
+        self._broken = True
         self._woken.set()

@@ -123,7 +123,7 @@ class World:
     async def enrolments(self, journey: str = "unpaid-cart") -> list[Enrolment]:
         """All enrolments, the first entered first."""
         async with self.database.connect() as connection:
-            return list(reversed(await find(connection, Filter(journey=journey))))
+            return list(reversed(await find(connection, Filter(journey=journey), limit=1000)))
 
     async def outbox(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Rows to be played: kind, enrolment id, payload."""
