@@ -170,7 +170,7 @@ class Reporter:
         if code == "J215" and source is not None:
             source = source[: at.col - 1] + "…"  # the mistake is a secret: it must not go on into a log
         found = Diagnostic(self.path, at.line, at.col, code, message, severity, expected, hint, source)
-        if found not in self._known and (not self.full or severity == "error" and not self.failed):
+        if found not in self._known and (not self.full or (severity == "error" and not self.failed)):
             self._known.add(found)
             self.found.append(found)
 

@@ -1,6 +1,6 @@
 """Bad projects beside what the checker says of them.
 
-A case is one file `cases/NAME.txt`: the project's files, each after a line `=== path`, then a line `--- found`
+A case is a file `cases/NAME.txt`: the project files, each after a line `=== path`, then a line `--- found`
 and the expected list. What a case leaves out of `kairos.yaml`, catalogue and templates comes from `BASE`, so
 that it shows only its mistake. To accept what is printed now: `KAIROS_ACCEPT=1 pytest tests/diagnostics`.
 """
