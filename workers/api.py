@@ -47,12 +47,12 @@ class PortTaken(Exception):
 
 async def run_api(
     database: AsyncEngine,
-    stop: asyncio.Event,
-    *,
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
+    *,
     temporal_ui: str | None = None,
     open_pages: bool = False,
+    stop: asyncio.Event | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serves until `stop` is set or the task is cancelled; requests under way are finished first.
@@ -90,7 +90,7 @@ async def run_api(
         await _either(serving, server.listening)
         if ready is not None and not serving.done():
             ready(_address(shown, taken))
-        await _either(serving, stop)
+        await _either(serving, stop or asyncio.Event())
     finally:
         server.should_exit = True
         await asyncio.shield(serving)

@@ -51,11 +51,11 @@ async def _serve(host: str, port: int, open_pages: bool) -> None:
             )
         await run_api(
             database,
-            stop,
-            host=host,
-            port=port,
+            host,
+            port,
             temporal_ui=os.environ.get("TEMPORAL_UI_URL"),
             open_pages=open_pages,
+            stop=stop,
             ready=lambda address: typer.echo(f"Kairos listens on {address}; API docs at {address}/docs"),
         )
     finally:

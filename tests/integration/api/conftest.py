@@ -32,7 +32,7 @@ async def database(database_url: str) -> AsyncIterator[AsyncEngine]:
 async def address(database: AsyncEngine) -> AsyncIterator[str]:
     """Address of a served API."""
     stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(run_api(database, stop, port=0, ready=ready.set_result))
+    serving = asyncio.create_task(run_api(database, port=0, stop=stop, ready=ready.set_result))
     try:
         yield await asyncio.wait_for(ready, 20)
     finally:
