@@ -168,14 +168,3 @@ async def in_transaction(
                 raise
             await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
     raise AssertionError("unreachable")
-
-
-def is_passing(error: BaseException) -> bool:
-    """Whether the database, not the work, is to blame: it was away, is stopping, or had a conflict."""
-    if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "sqlstate", None) or ""
-        # 08 connection, 40 conflict, 53 out of resources, 55 lock not to be had, 57 shutting down
-        return error.connection_invalidated or state[:2] in {"08", "40", "53", "55", "57"}
-    return isinstance(
-        error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError
-    )
