@@ -68,11 +68,29 @@ async def accept(
         source: whose `messageId`s these are: two sources may use the same one.
         received_at: logical now. `sent_at`: the batch's own `sentAt`, for messages that have none.
     """
-    async with database.connect() as connection:
+
+    async def work(
+        connection: AsyncConnection,
+    ) -> tuple[list[Accepted | Rejected], Catalogue, list[Incoming]]:
         arrival = _arrival(await clock.load(connection), received_at, sent_at)
         catalogue = await _catalogue(connection)
+        results, kept = _read(messages, arrival, catalogue)
+        ids = [event_id(source, incoming.message_id) for incoming in kept]
+        new = await _keep(connection, source, kept, ids, received_at) if kept else set()
+        waiting = iter(zip(kept, ids, strict=True))
+        return [result or _accepted(*next(waiting), new) for result in results], catalogue, kept
+
+    results, catalogue, kept = await in_transaction(database, work)
+    await _count_undeclared(database, catalogue, kept, received_at)
+    return results
+
+
+def _read(
+    messages: Sequence[object], arrival: Arrival, catalogue: Catalogue
+) -> tuple[list[Rejected | None], list[Incoming]]:
+    """For each message why it is refused, or None; and those that are not, in order."""
     called = _called(catalogue)
-    results: list[Accepted | Rejected | None] = []
+    results: list[Rejected | None] = []
     kept: list[Incoming] = []
     for message in messages:
         try:
@@ -80,33 +98,30 @@ async def accept(
             results.append(None)
         except Refusal as refusal:
             results.append(Rejected(str(refusal), _stated_id(message)))
-    if kept:
-        new = await in_transaction(database, lambda c: _keep(c, source, kept, received_at))
-        waiting = iter(kept)
-        for place, result in enumerate(results):
-            if result is None:
-                results[place] = _accepted(source, next(waiting), new)
-        await _count_undeclared(database, catalogue, kept, received_at)
-    return [result for result in results if result is not None]
+    return results, kept
 
 
-def _accepted(source: str, incoming: Incoming, new: set[str]) -> Accepted:
+def _accepted(incoming: Incoming, identifier: str, new: set[str]) -> Accepted:
     """The first message with an id that was new is the one kept; those after it are duplicates."""
-    identifier = event_id(source, incoming.message_id)
     duplicate = identifier not in new
     new.discard(identifier)
     return Accepted(identifier, incoming.message_id, duplicate)
 
 
 async def _keep(
-    connection: AsyncConnection, source: str, kept: Sequence[Incoming], received_at: datetime
+    connection: AsyncConnection,
+    source: str,
+    kept: Sequence[Incoming],
+    ids: Sequence[str],
+    received_at: datetime,
 ) -> set[str]:
+    """Writes the messages; returns the ids of the events that are new."""
     owners = await resolve_batch(connection, [_identities(incoming) for incoming in kept])
     new = await events.insert_batch(
         connection,
         [
             NewEvent(
-                event_id=event_id(source, incoming.message_id),
+                event_id=identifier,
                 profile_id=owner.profile_id,
                 name=incoming.name,
                 occurred_at=incoming.occurred_at,
@@ -116,12 +131,11 @@ async def _keep(
                 properties=incoming.properties,
                 type=incoming.type,
             )
-            for incoming, owner in zip(kept, owners, strict=True)
+            for incoming, identifier, owner in zip(kept, ids, owners, strict=True)
         ],
     )
     traits, told = [], set[str]()
-    for incoming, owner in zip(kept, owners, strict=True):
-        identifier = event_id(source, incoming.message_id)
+    for incoming, identifier, owner in zip(kept, ids, owners, strict=True):
         if incoming.traits and identifier in new and identifier not in told:
             told.add(identifier)
             traits.append(Traits(owner.profile_id, incoming.traits, incoming.occurred_at, source))
@@ -164,7 +178,7 @@ async def _catalogue(connection: AsyncConnection) -> Catalogue:
         text = stored.catalogue if stored is not None else ""
         _texts.clear()  # only the newest counts
         _texts[digest] = text
-    return _read(text)
+    return _parsed(text)
 
 
 _texts: dict[str, str] = {}
@@ -172,7 +186,7 @@ _texts: dict[str, str] = {}
 
 
 @lru_cache(maxsize=4)
-def _read(text: str) -> Catalogue:
+def _parsed(text: str) -> Catalogue:
     return read_catalogue(load("journeys/catalog.yaml", text)[0])
 
 

@@ -221,27 +221,32 @@ def _check_text(text: str, where: str) -> None:
 
 def _check_size(message: dict[Any, Any]) -> None:
     """Refuses what is nested too deep, too numerous, or no JSON, without recursion."""
-    pending: list[tuple[object, int]] = [(message, 1)]
-    seen = 0
-    while pending:
-        value, depth = pending.pop()
-        seen += 1
+    level: list[Any] = [message]
+    depth = seen = 0
+    while level:
+        depth += 1
+        seen += len(level)
         if depth > DEEPEST:
             raise Refusal(f"nested more than {DEEPEST} deep")
         if seen > MOST_VALUES:
             raise Refusal(f"more than {MOST_VALUES} values in one message")
-        if isinstance(value, dict):
-            pending.extend((item, depth + 1) for item in value.values())
-        elif isinstance(value, list):
-            pending.extend((item, depth + 1) for item in value)
-        elif isinstance(value, float):
-            if not math.isfinite(value):
-                raise Refusal(f"a number that JSON does not have: {value}")
-        elif isinstance(value, int):
-            if value.bit_length() > 1024:
+        inside: list[Any] = []
+        for value in level:
+            kind = type(value)
+            if kind is str or value is None or kind is bool:
+                continue
+            if kind is dict:
+                inside.extend(value.values())
+            elif kind is list:
+                inside.extend(value)
+            elif kind is float:
+                if not math.isfinite(value):
+                    raise Refusal(f"a number that JSON does not have: {value}")
+            elif kind is not int:
+                raise Refusal(f"expected JSON, found {kind.__name__}")
+            elif value.bit_length() > 1024:
                 raise Refusal("a number of more than 308 digits")
-        elif value is not None and not isinstance(value, str):
-            raise Refusal(f"expected JSON, found {type(value).__name__}")
+        level = inside
 
 
 def _kind(value: object) -> str:
