@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from engine.store.database import check, open_database, upgrade
-from engine.store.embedded import EmbeddedPostgres, data_folder
+from engine.store.embedded import EmbeddedPostgres, data_folder, ensure
 from engine.temporal.client import TemporalRunner, TemporalStarter, connect
 from engine.temporal.server import PORT, UI_PORT, RunningServer, port_near, start_server
 from workers.api import run_api
@@ -45,8 +45,7 @@ async def servers(
     if database_url is None:
         embedded = EmbeddedPostgres(folder)
         say("PostgreSQL: starting")
-        await asyncio.to_thread(embedded.ensure)
-        database_url = embedded.url()
+        database_url = await asyncio.to_thread(ensure, folder=folder)
     database = open_database(database_url, pool_size=20)
     try:
         await check(database)
@@ -74,29 +73,31 @@ async def run_workers(
     host: str = "127.0.0.1",
     port: int = API_PORT,
     project: Path | None = None,
+    ready: Callable[[str], None] | None = None,
 ) -> None:
-    """API, router, journeys and sends until `stop` is set; one that fails ends all."""
+    """API, router, journeys and sends until `stop` is set; one that fails ends all.
+
+    `ready` is told the API's address once it takes requests.
+    """
     async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(
-                run_api(
-                    found.database,
-                    stop,
-                    host=host,
-                    port=port,
-                    temporal=found.client,
-                    temporal_ui=found.temporal.ui_url,
-                )
-            ),
-            group.create_task(
-                run_router(
-                    found.database,
-                    TemporalStarter(found.client),
-                    runner=TemporalRunner(found.client),
-                    stop=stop,
-                )
-            ),
-            group.create_task(run_journeys(found.database, found.client, stop, project)),
-            group.create_task(run_all_sends(found.database, found.client, stop)),
-        ]
-        del tasks
+        group.create_task(
+            run_api(
+                found.database,
+                host,
+                port,
+                temporal_ui=found.temporal.ui_url,
+                open_pages=True,
+                stop=stop,
+                ready=ready,
+            )
+        )
+        group.create_task(
+            run_router(
+                found.database,
+                TemporalStarter(found.client),
+                runner=TemporalRunner(found.client),
+                stop=stop,
+            )
+        )
+        group.create_task(run_journeys(found.database, found.client, stop, project))
+        group.create_task(run_all_sends(found.database, found.client, stop))

@@ -23,6 +23,12 @@ MODULES: dict[str, tuple[str, ...]] = {
     "preview": ("preview",),
     "plan": ("plan", "apply"),
     "journeys": ("pause", "resume", "archive"),
+    "diagram": ("diagram",),
+    "explain": ("explain",),
+    "enter": ("enter",),
+    "enrolments": ("enrolments", "cancel"),
+    "find": ("find",),
+    "outbox": ("outbox",),
     "keys": ("keys",),
     "db": ("db",),
     "api": ("api",),
@@ -72,6 +78,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("KAIROS_TRACEBACK"):
             traceback.print_exc()
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
         said = str(error).strip().split("\n")[0][:300]
         print(f"kairos: {type(error).__name__}: {said}", file=sys.stderr)
         print("kairos: this is a mistake of ours; KAIROS_TRACEBACK=1 shows where", file=sys.stderr)

@@ -1,0 +1,124 @@
+"""`kairos worker router|journeys|send`: one process of a production set-up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+
+from channels import ConfigurationError
+from engine.cli.project_folder import NoProject, find_project
+from engine.cli.session import ProjectOption, on_database, refuse
+from engine.sdk import ActionMistake
+from engine.temporal.client import TemporalRunner, TemporalStarter, TemporalUnreachable, connect
+from engine.temporal.server import PORT
+
+Run = Callable[[AsyncEngine, Client, asyncio.Event], Awaitable[None]]
+TemporalOption = Annotated[
+    str | None,
+    typer.Option(
+        "--temporal", help="Address of Temporal, HOST:PORT; else TEMPORAL_ADDRESS, else this machine."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group `worker`."""
+    group = typer.Typer(help="Runs one process of a production set-up.", no_args_is_help=True)
+    group.command("router")(router)
+    group.command("journeys")(journeys)
+    group.command("send")(send)
+    app.add_typer(group, name="worker")
+
+
+def router(temporal: TemporalOption = None) -> None:
+    """Routes events to journeys, and starts and wakes enrolments in Temporal."""
+    from workers.router import run_router
+
+    async def run(database: AsyncEngine, client: Client, stop: asyncio.Event) -> None:
+        await run_router(database, TemporalStarter(client), runner=TemporalRunner(client), stop=stop)
+
+    _process("worker router", temporal, run)
+
+
+def journeys(temporal: TemporalOption = None, project: ProjectOption = None) -> None:
+    """Runs enrolments: their steps, questions, updates and actions.
+
+    Actions are those of the project's folder, if there is one here, and of installed packages.
+    """
+    from workers.journeys import run_journeys
+
+    folder: Path | None
+    try:
+        folder = find_project(project)
+    except NoProject as error:
+        if project is not None:
+            refuse("worker journeys", error)
+        folder = None
+
+    async def run(database: AsyncEngine, client: Client, stop: asyncio.Event) -> None:
+        await run_journeys(database, client, stop, folder)
+
+    _process("worker journeys", temporal, run)
+
+
+def send(
+    channel: Annotated[list[str], typer.Option("--channel", help="A channel to serve; may be repeated.")],
+    temporal: TemporalOption = None,
+) -> None:
+    """Sends the messages of one channel (or of several)."""
+    from workers.send import run_send
+
+    async def run(database: AsyncEngine, client: Client, stop: asyncio.Event) -> None:
+        await run_send(database, client, stop, channel)
+
+    _process("worker send", temporal, run)
+
+
+def log_to_stderr() -> None:
+    """One line a thing, in plain words."""
+    logging.basicConfig(
+        level=os.environ.get("KAIROS_LOG", "INFO").upper(),
+        format="%(asctime)s %(name)s: %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    for chatty in ("httpx", "httpcore", "temporalio", "alembic", "uvicorn.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that Ctrl-C and SIGTERM set; to be called inside the loop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _process(command: str, temporal: str | None, run: Run) -> None:
+    log_to_stderr()
+    address = temporal or os.environ.get("TEMPORAL_ADDRESS") or f"127.0.0.1:{PORT}"
+
+    async def work(database: AsyncEngine) -> None:
+        stop = stop_on_signals()
+        client = await connect(address, wait=60)
+        await run(database, client, stop)
+
+    try:
+        on_database(command, work)
+    except* (TemporalUnreachable, ConfigurationError, ActionMistake) as group:
+        refuse(command, "; ".join(str(error) for error in _flat(group)))
+
+
+def _flat(group: BaseException) -> list[BaseException]:
+    if isinstance(group, BaseExceptionGroup):
+        return [error for inner in group.exceptions for error in _flat(inner)]
+    return [group]
