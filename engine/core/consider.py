@@ -12,7 +12,9 @@ after all. Nothing else is ever judged twice.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final
 
 from engine.core.advance import SLACK
@@ -47,6 +49,10 @@ def consider(
     return turn.state.frozen(), tuple(turn.out)
 
 
+_NAMES: Final = tuple(each.name for each in fields(EntryState))
+_values = attrgetter(*_NAMES)
+
+
 class _Draft:
     """A copy of an `EntryState` that can be written to."""
 
@@ -62,11 +68,11 @@ class _Draft:
     contested: tuple[tuple[str, datetime, datetime], ...]
 
     def __init__(self, state: EntryState) -> None:
-        for name in EntryState.__slots__:
-            setattr(self, name, getattr(state, name))
+        for name, value in zip(_NAMES, _values(state), strict=True):
+            setattr(self, name, value)
 
     def frozen(self) -> EntryState:
-        return EntryState(**{name: getattr(self, name) for name in EntryState.__slots__})
+        return EntryState(*_values(self))
 
 
 class _Judgement:
