@@ -21,6 +21,8 @@ from engine.delivery.ports import (
     Redirect,
     Retry,
 )
+from engine.delivery.receipts import receive
+from engine.delivery.sweep import sweep
 
 __all__ = [
     "Answer",
@@ -33,4 +35,6 @@ __all__ = [
     "Retry",
     "answer",
     "deliver",
+    "receive",
+    "sweep",
 ]

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from copy import copy
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from channels.errors import Unknown
@@ -29,6 +29,7 @@ from engine.delivery.ports import Answer, DeliveryPorts, LiveProject, Order, Pla
 from engine.delivery.record import Said, assumed_sent, record_said, store_traces
 from engine.delivery.settle import outcome_of, settle
 from engine.delivery.sight import Enrolment, enrolments, policy_profiles
+from engine.ingest.recording import consent_changes, record_events
 from engine.policy import Settings, decide
 from engine.store import consents, deliveries
 from engine.store.database import in_transaction
@@ -163,7 +164,9 @@ class _Batch:
             context = template_context(given, self.project)
             refused = {channel: reason for channel, reason in row.passed_over if reason.startswith(REFUSED)}
             profile = profiles[enrolment.profile_id]
-            jobs.append(Job(order, self.step(order), enrolment, row, profile, context, refused))
+            job = Job(order, self.step(order), enrolment, row, profile, context, refused)
+            job.dead = list((row.raw or {}).get("dead_addresses", ()))
+            jobs.append(job)
         return jobs
 
     async def decide(
@@ -212,13 +215,15 @@ async def _write(connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> li
         if job.order.place not in ours:
             turn.answers[job.order.place] = Retry(BUSY, "another worker took it over")
     await record_said(connection, [said for said in turn.said if said.place in ours])
-    await consents.add_batch(connection, turn.opted_out)
+    if turn.opted_out:
+        await consents.add_batch(connection, turn.opted_out)
+        await record_events(connection, consent_changes(turn.opted_out), datetime.now(UTC))
     return [job for job in jobs if job.message is not None and job.order.place in ours]
 
 
 def _copied(job: Job) -> Job:
     job = copy(job)
-    job.closed = dict(job.closed)
+    job.closed, job.dead = dict(job.closed), list(job.dead)
     return job
 
 

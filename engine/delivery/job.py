@@ -35,6 +35,8 @@ class Job:
     """Channels that are out, with the reason."""
     channels: tuple[str, ...] = ()
     """Those that are open, the next one first."""
+    dead: list[list[str]] = field(default_factory=list)
+    """[channel, digest] of addresses that a provider called dead."""
     message: Outgoing | None = None
     """Set while it says `sending`."""
 
@@ -77,11 +79,21 @@ class Turn:
             job.order.step, result, self.at(job.order), channel, passed_over=passed_over, **values
         )
 
-    def write(self, job: Job, state: str, channel: str | None = None, **values: Any) -> None:
+    def write(
+        self,
+        job: Job,
+        state: str,
+        channel: str | None = None,
+        raw: dict[str, Any] | None = None,
+        **values: Any,
+    ) -> None:
         """The row's next state. One that is given back keeps what providers refused, for its next claim."""
         passed_over = job.passed_over(None if state == "claimed" else channel)
+        if job.dead:
+            raw = {**(raw or {}), "dead_addresses": job.dead}
+        key, attempts = job.row.row_key, job.row.attempts
         self.settlements.append(
-            Settlement(job.row.row_key, job.row.attempts, state, channel, passed_over=passed_over, **values)
+            Settlement(key, attempts, state, channel, passed_over=passed_over, raw=raw, **values)
         )
 
     def say(self, event: str, job: Job, channel: str | None, **more: Any) -> None:

@@ -46,9 +46,9 @@ def settle(turn: Turn, job: Job, outcome: Outcome) -> None:
 
 
 def _rejected(turn: Turn, job: Job, channel: str, outcome: Rejected) -> None:
-    raw = _raw(outcome.raw) or {}
+    raw = _raw(outcome.raw)
     if outcome.permanent:
-        raw["dead_address"] = address_digest(job.profile.addresses[channel])
+        job.dead.append([channel, address_digest(job.profile.addresses[channel])])
     if outcome.opt_out:
         at, profile_id = turn.at(job.order), job.enrolment.profile_id
         turn.opted_out.append(Consent(profile_id, channel, False, at, source="provider"))
@@ -56,8 +56,8 @@ def _rejected(turn: Turn, job: Job, channel: str, outcome: Rejected) -> None:
     job.channels = job.channels[1:]
     # An earlier call by this channel may have gone through: no other channel may be tried then.
     if not job.channels or job.bound is not None:
-        return fail(turn, job, job.closed[channel], channel, raw or None)
-    next_channel(turn, job, raw or None, refused=channel)
+        return fail(turn, job, job.closed[channel], channel, raw)
+    next_channel(turn, job, raw, refused=channel)
 
 
 def _unknown(turn: Turn, job: Job, channel: str, outcome: Unknown) -> None:

@@ -1,7 +1,7 @@
 """Addresses that providers call dead, as deliveries remember them.
 
-The word stands in the delivery's `raw` as `dead_address`, a digest of the address: a new address of the same
-customer starts afresh.
+The word stands in the delivery's `raw` under `dead_addresses`: pairs of channel and a digest of the address;
+a new address of the same customer starts afresh.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ async def dead_addresses(
     """By profile: (channel, digest of the address) of every address that is known to be dead."""
     result = await connection.execute(
         sa.text("""
-            SELECT DISTINCT profile_id, channel, raw->>'dead_address' AS digest FROM deliveries
-            WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND raw ? 'dead_address' AND channel IS NOT NULL
+            SELECT DISTINCT profile_id, dead->>0 AS channel, dead->>1 AS digest
+            FROM deliveries, jsonb_array_elements(raw->'dead_addresses') AS dead
+            WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND raw ? 'dead_addresses'
         """).columns(profile_id=sa.Uuid(as_uuid=False)),
         {"ids": sorted(set(profile_ids))},
     )

@@ -252,9 +252,10 @@ async def test_an_opt_out_at_the_provider_withdraws_consent(world: World) -> Non
 
 
 async def test_a_dead_address_is_blocked_until_there_is_another(world: World) -> None:
-    adapter = world.fake("sms")
-    adapter.then(Rejected(Reason.ADDRESS_UNKNOWN, permanent=True))
-    digest = world.plan(*(message(step, channels=("sms",)) for step in ("hi", "two", "three")))
+    world.fake("sms").then(Rejected(Reason.ADDRESS_UNKNOWN, permanent=True))
+    world.fake("email").then(Accepted("m1", raw="250 ok"))
+    later = (message(step, channels=("sms",)) for step in ("two", "three"))
+    digest = world.plan(message(), *later)
     enrolment = await world.customer(digest)
 
     await deliver(world.worker(), [world.order(enrolment, digest)])
