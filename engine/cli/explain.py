@@ -1,0 +1,156 @@
+"""`kairos explain`: what happened in one enrolment, line by line, and what it waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from engine.cli.enrolments import enrolment_data
+from engine.cli.find import delivery_data
+from engine.cli.lookup import one_enrolment, plan_of
+from engine.cli.session import Format, FormatOption, ProjectOption, instant, on_database, print_json, say
+from engine.cli.trace_words import trace_lines
+from engine.core import wire
+from engine.core.commands import Trace
+from engine.core.plan import Plan
+from engine.core.words import EXITS, in_words
+from engine.store import deliveries, effects, traces
+from engine.store.deliveries import Delivery
+from engine.store.effects import Effect
+from engine.store.enrolments import Enrolment
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+PATIENCE: Final = 2.0
+"""Seconds to wait for Temporal: without it only what is in the database is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """An enrolment with all that is known of its way. `note` says what could not be asked."""
+
+    enrolment: Enrolment
+    plan: Plan
+    trace: list[Trace]
+    deliveries: list[Delivery]
+    effects: list[Effect]
+    note: str | None = None
+    waits: str | None = None
+
+
+def explain(
+    enrolment: Annotated[str, typer.Argument(help="Its id, or JOURNEY/ID as Temporal's UI shows it.")],
+    temporal: Annotated[
+        str | None,
+        typer.Option("--temporal", help="HOST:PORT of Temporal; else TEMPORAL_ADDRESS, else this machine."),
+    ] = None,
+    project: ProjectOption = None,
+    format: FormatOption = Format.text,
+) -> None:
+    """Print the trace of one enrolment in words: every step, each message or why there was none."""
+
+    async def work(database: AsyncEngine) -> Explanation:
+        async with database.connect() as connection:
+            row = await one_enrolment(connection, enrolment)
+            plan = await plan_of(connection, row.digest)
+            stored = (await traces.read_batch(connection, [row.id])).get(row.id, [])
+            sent = (await deliveries.of_enrolments(connection, [row.id])).get(row.id, [])
+            done = (await effects.of_enrolments(connection, [row.id])).get(row.id, [])
+        found = Explanation(row, plan, stored, sent, done)
+        return found if row.status == "ended" else await _with_live(found, temporal)
+
+    found = on_database("explain", work)
+    if format is Format.json:
+        print_json(_data(found))
+    else:
+        say(_lines(found))
+
+
+async def _with_live(found: Explanation, temporal: str | None) -> Explanation:
+    """What the running workflow knows beyond the database, if it can be asked."""
+    from engine.temporal.client import TemporalStarter, TemporalUnreachable, connect
+    from engine.temporal.server import PORT
+    from engine.temporal.words import waiting
+
+    address = temporal or os.environ.get("TEMPORAL_ADDRESS") or f"127.0.0.1:{PORT}"
+    workflow_id = found.enrolment.workflow_id
+    try:
+        client = await asyncio.wait_for(connect(address, wait=0), PATIENCE)
+        answer = await TemporalStarter(client).standing(workflow_id) if workflow_id else None
+    except (TemporalUnreachable, TimeoutError):
+        note = f"Temporal at {address} does not answer: this is what the database knows"
+        return replace(found, note=note)
+    if answer is None:
+        note = "its workflow does not answer (no worker runs?): this is what the database knows"
+        return replace(found, note=note)
+    state = wire.state_from_json(answer["state"])
+    live = [wire.input_from_json(line) for line in answer["trace"]]
+    trace = joined(found.trace, live, int(answer["trace_from"]))
+    waits = waiting(found.plan, state) if state.phase in ("waiting", "held") or state.paused else None
+    return replace(found, trace=trace, waits=waits)
+
+
+def joined(stored: Sequence[Trace], live: Sequence[Trace], live_from: int) -> list[Trace]:
+    """One trace from what is stored and what the workflow still holds, which begins at place `live_from`."""
+    if len(stored) >= live_from + len(live):
+        return list(stored)
+    return [*stored[:live_from], *live]
+
+
+def _data(found: Explanation) -> dict[str, Any]:
+    return {
+        **enrolment_data(found.enrolment),
+        "trace": [wire.to_json(line) | {"text": in_words(found.plan, line)} for line in found.trace],
+        "deliveries": [delivery_data(each) for each in found.deliveries],
+        "effects": [
+            {"step": each.step, "verb": each.verb, "state": each.state, "error": each.error, "at": each.at}
+            for each in found.effects
+        ],
+        "waits": found.waits,
+        "note": found.note,
+    }
+
+
+def _lines(found: Explanation) -> Iterator[str]:
+    row = found.enrolment
+    title = f" ({found.plan.title})" if found.plan.title else ""
+    yield f"{row.journey}{title}, enrolment {row.id}"
+    marks = [f"entered {instant(row.entered_at)} UTC", f"plan {row.digest[:12]}"]
+    if row.holdout:
+        marks.append("in the holdout")
+    if row.converted_at is not None:
+        marks.append(f"converted {instant(row.converted_at)} UTC")
+    yield "; ".join(marks)
+    yield ""
+    yield from trace_lines(found.plan, found.trace)
+    yield ""
+    yield from _delivery_lines(found.deliveries)
+    for each in found.effects:
+        if each.error:
+            yield f"{each.verb} of `{each.step}`: {each.state}: {each.error}"
+    if row.status == "ended":
+        yield f"ended {instant(row.ended_at)} UTC: {EXITS.get(row.exit or '', row.exit or '')}"
+    elif found.waits is not None:
+        yield f"now: {found.waits}"
+    else:
+        yield f"now: live, at `{row.step}`" if row.step else "now: live"
+    if found.note:
+        yield found.note
+
+
+def _delivery_lines(found: Sequence[Delivery]) -> Iterator[str]:
+    for each in found:
+        by = f" by {each.channel}" if each.channel else ""
+        number = f", provider's id {each.provider_id}" if each.provider_id else ""
+        version = f" (template {each.template_digest[:12]})" if each.template_digest else ""
+        yield f"message of `{each.step}`: {each.template}{by} {each.state}{version}{number}"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("explain")(explain)
