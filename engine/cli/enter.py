@@ -98,7 +98,7 @@ def _in_words(found: Asked, journey: str) -> str:
             return f"entered {journey}: enrolment {found.enrolment_id}"
         case "refused":
             return (
-                f"{journey} did not let them in: it is paused, or they are in it, or may not enter again yet"
+                f"{journey} did not let them in: it is paused, they are in it, or may not enter again yet"
             )
         case "waiting":
             return (
