@@ -170,14 +170,10 @@ class _Round:
     async def write(self, connection: AsyncConnection, made: set[str]) -> bool:
         """Writes the plan. False after a surprise: another transaction was first with something."""
         new = [known.new for known in self.known.values() if known.new is not None]
-        for profile in new:
-            profile.addresses.update(
-                {
-                    kind: value
-                    for (kind, value), p in self.attached
-                    if p == profile.id and kind != "external_id"
-                }
-            )
+        fresh = {profile.id: profile for profile in new}
+        for (kind, value), profile_id in self.attached:
+            if profile_id in fresh and kind != "external_id":
+                fresh[profile_id].addresses[kind] = value
         behind = await profiles.make_batch(connection, new)
         instead = {p.id: behind[p.key] for p in new if behind[p.key] != p.id}
         made.update(p.id for p in new if p.id not in instead)

@@ -100,7 +100,7 @@ class TemporalStarter:
             )
         except WorkflowAlreadyStartedError:
             if row.inbox:
-                await self._wake(WakeRow(row.workflow_id, row.enrolment_id, row.inbox))
+                return await self._wake(WakeRow(row.workflow_id, row.enrolment_id, row.inbox))
         except RPCError as error:
             return _later(error)
         return Done()
