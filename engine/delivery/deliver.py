@@ -22,7 +22,7 @@ from engine.core.inputs import Settled
 from engine.core.plan import Message, Plan
 from engine.delivery.choose import apply, request, skip
 from engine.delivery.exits import exit_seen
-from engine.delivery.facts import Look, load_facts, template_context
+from engine.delivery.facts import Look, computed_in, load_facts, template_context
 from engine.delivery.job import REFUSED, Job, Turn
 from engine.delivery.leftover import Leftovers
 from engine.delivery.ports import Answer, DeliveryPorts, LiveProject, Order, Place, Retry
@@ -153,15 +153,16 @@ class _Batch:
         customers = {found[order.enrolment_id].profile_id: found[order.enrolment_id] for order in orders}
         wanted = {channel for order in orders for channel in self.step(order).channels}
         profiles = await policy_profiles(connection, customers, wanted, self.project.installation)
+        computed = [computed_in(self.project, self.step(order).template) for order in orders]
         looks = [
-            Look(found[order.enrolment_id], self.plans[order.digest], order.at, order.event_id)
-            for order in orders
+            Look(found[order.enrolment_id], self.plans[order.digest], order.at, order.event_id, texts)
+            for order, texts in zip(orders, computed, strict=True)
         ]
         facts = await load_facts(connection, self.project, looks)
         jobs = []
-        for order, given in zip(orders, facts, strict=True):
+        for order, given, texts in zip(orders, facts, computed, strict=True):
             enrolment, row = found[order.enrolment_id], rows[order.place]
-            context = template_context(given, self.project)
+            context = template_context(given, self.project, texts)
             refused = {channel: reason for channel, reason in row.passed_over if reason.startswith(REFUSED)}
             profile = profiles[enrolment.profile_id]
             job = Job(order, self.step(order), enrolment, row, profile, context, refused)

@@ -13,7 +13,7 @@ from engine.customers import facts as customers
 from engine.delivery.ports import LiveProject
 from engine.delivery.sight import Enrolment
 from engine.language.catalogue import Catalogue
-from engine.language.expressions import Definitions, Facts, Requirements, event_facts, requirements
+from engine.language.expressions import Definitions, Facts, Requirements, evaluate, event_facts, requirements
 from engine.store import events
 
 if TYPE_CHECKING:
@@ -86,10 +86,25 @@ def _required(
     return requirements(expressions, Definitions(dict(segments), dict(computed), stages))
 
 
-def template_context(facts: Facts, project: LiveProject) -> Mapping[str, Any]:
-    """The names that templates see."""
+def computed_in(project: LiveProject, message: str) -> tuple[str, ...]:
+    """`profile.NAME` of each computed attribute that the templates of this message mention."""
+    computed = [name for name, about in project.catalogue.profile.items() if about.computed is not None]
+    if not computed:
+        return ()
+    templates = project.templates
+    sources = [
+        templates.source(message, channel, part)
+        for channel in templates.channels(message)
+        for part in templates.parts(message, channel)
+    ]
+    return tuple(f"profile.{name}" for name in computed if any(name in source for source in sources))
+
+
+def template_context(facts: Facts, project: LiveProject, computed: tuple[str, ...] = ()) -> Mapping[str, Any]:
+    """The names that templates see; `computed` as `computed_in` gave them."""
+    worked_out = {text.removeprefix("profile."): evaluate(text, facts) for text in computed}
     return {
-        "profile": facts.profile,
+        "profile": {**facts.profile, **worked_out},
         "trigger": facts.trigger,
         "event": facts.event,
         "answers": facts.answers,

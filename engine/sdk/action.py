@@ -165,7 +165,9 @@ def _inputs(function: Callable[..., Any], where: str) -> tuple[dict[str, Input],
             takes_context = True
             continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise ActionMistake(f"{where}: `{parameter}` cannot be an input; name each input")
+            raise ActionMistake(
+                f"{where}: `{parameter.name}` cannot be an input; name each input, without `*` or `/`"
+            )
         if hint is None:
             raise ActionMistake(f"{where}: input `{parameter.name}` has no annotation; expected {_TAKEN}")
         inputs[parameter.name] = _input(hint, parameter.default is parameter.empty, parameter.name, where)

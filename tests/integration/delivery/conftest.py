@@ -36,6 +36,7 @@ FILES = {
     "templates/hello/sms.text.j2": "Hello {{ profile.first_name | default('you') }}",
     "templates/hello/email.subject.j2": "Hello",
     "templates/hello/email.text.j2": "Hello by mail",
+    "templates/counted/sms.text.j2": "Order number {{ profile.orders + 1 }}",
     "templates/broken/sms.text.j2": "Your cart {{ trigger.cart_id }}",
 }
 
@@ -202,6 +203,7 @@ async def world(database_url: str) -> AsyncIterator[World]:
             "points": Property("number"),
             "bonus": Property("number"),
             "tier": Property("text"),
+            "orders": Property("number", computed='count("order.paid")'),
         },
         tags=("staff", "engaged"),
     )

@@ -381,6 +381,18 @@ async def test_a_value_that_is_missing_skips_with_render(world: World) -> None:
     assert (answer.result, answer.reason) == ("skipped", "render")
 
 
+async def test_a_template_sees_computed_attributes(world: World) -> None:
+    adapter = world.fake("sms")
+    digest = world.plan(message(template="counted"))
+    enrolment = await world.customer(digest)
+    for minutes in (10, 20, 90):
+        await world.event(enrolment, "order.paid", ENTERED + timedelta(minutes=minutes))
+
+    await deliver(world.worker(), [world.order(enrolment, digest)])
+
+    assert adapter.attempts[0].parts == {"text": "Order number 3"}
+
+
 @pytest.mark.parametrize(
     ("minutes", "cart", "scaled", "result"),
     [
