@@ -8,9 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 _NAMESPACE = UUID("6f3c1f0e-5d0b-5c67-9d52-6b6169726f73")
+
+
+def _uuid5(name: str) -> str:
+    # As `str(uuid.uuid5(_NAMESPACE, name))`, a third of its time: every event and enrolment has one.
+    digest = bytearray(hashlib.sha1(_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def profile_key(kind: str, value: str) -> str:
@@ -20,7 +29,7 @@ def profile_key(kind: str, value: str) -> str:
 
 def event_id(source: str, message_id: str) -> str:
     """The id of an event; the same message of the same source always has the same."""
-    return str(uuid5(_NAMESPACE, f"event\x00{source}\x00{message_id}"))
+    return _uuid5(f"event\x00{source}\x00{message_id}")
 
 
 def one_per_text(value: Any) -> str:
@@ -30,7 +39,7 @@ def one_per_text(value: Any) -> str:
 
 def enrolment_id(journey: str, key: str, one_per: str, trigger_event_id: str) -> str:
     """The id of the enrolment that this trigger event makes for this profile and `one_per` text."""
-    return str(uuid5(_NAMESPACE, f"enrolment\x00{journey}\x00{key}\x00{one_per}\x00{trigger_event_id}"))
+    return _uuid5(f"enrolment\x00{journey}\x00{key}\x00{one_per}\x00{trigger_event_id}")
 
 
 def workflow_id(journey: str, enrolment: str) -> str:
@@ -39,4 +48,4 @@ def workflow_id(journey: str, enrolment: str) -> str:
 
 def delivery_key(enrolment: str, step: str) -> str:
     """The idempotency key of one message or effect: the same over retries, resets and restarts."""
-    return str(uuid5(_NAMESPACE, f"delivery\x00{enrolment}\x00{step}"))
+    return _uuid5(f"delivery\x00{enrolment}\x00{step}")
