@@ -21,7 +21,7 @@ from engine.store import journeys, plans, project
 from engine.store.journeys import Status
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 
 _DEFAULT_GOAL: Final = timedelta(days=90)

@@ -20,7 +20,7 @@ from engine.store.database import in_transaction
 from engine.store.enrolments import End, Enrolment, Progress
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from engine.store.connection import AsyncConnection, AsyncEngine
 
 
 class Work(Protocol):

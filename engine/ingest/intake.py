@@ -30,7 +30,7 @@ from engine.store.events import NewEvent
 from engine.store.identities import Identity
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from engine.store.connection import AsyncConnection, AsyncEngine
 
 log = logging.getLogger(__name__)
 

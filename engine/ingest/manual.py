@@ -22,7 +22,7 @@ from engine.store import enrolments, journeys, plans, profiles, starts
 from engine.store.starts import NewStart
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 
 class EntryRefused(ValueError):

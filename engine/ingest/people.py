@@ -14,7 +14,7 @@ from engine.store import consents
 from engine.store.events import Event
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 
 async def load_people(

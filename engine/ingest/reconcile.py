@@ -19,7 +19,7 @@ from engine.store.database import in_transaction
 from engine.store.enrolments import End
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from engine.store.connection import AsyncConnection, AsyncEngine
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from engine.store.consents import Consent
 from engine.store.events import NewEvent
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 SOURCE: Final = "kairos"
 """The source of events that the engine makes itself."""

@@ -26,7 +26,7 @@ from engine.store.listening import Listener
 from engine.store.tables import CLOCK_CHANNEL, EVENTS_CHANNEL, PROJECT_CHANNEL
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from engine.store.connection import AsyncConnection, AsyncEngine
 
 log = logging.getLogger(__name__)
 

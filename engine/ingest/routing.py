@@ -31,7 +31,7 @@ from engine.store.events import Event
 from engine.store.starts import NewStart
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 log = logging.getLogger(__name__)
 

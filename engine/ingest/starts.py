@@ -24,7 +24,7 @@ from engine.store.listening import Listener
 from engine.store.tables import STARTS_CHANNEL
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from engine.store.connection import AsyncConnection, AsyncEngine
 
 log = logging.getLogger(__name__)
 
