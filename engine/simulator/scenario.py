@@ -136,6 +136,12 @@ def _warnings(result: ScenarioRun) -> list[str]:
                 f"split `{step}` was left to chance and took `{took[-1]}`: "
                 f"say `variant: {{{step}: {took[-1]}}}`"
             )
+    for step, name in forced.items():
+        split = plan.steps.get(step)
+        if not isinstance(split, Split) or all(variant.name != name for variant in split.variants):
+            warnings.append(f"`variant: {{{step}: {name}}}` does nothing: there is no such variant")
+    if result.scenario.policy is not None:
+        warnings.append(f"`policy: {result.scenario.policy}`: caps and quiet hours are not applied yet")
     trigger = plan.trigger
     if trigger.kind == "event" and any(entry.kind == "enter" for entry in result.scenario.script):
         warnings.append(
