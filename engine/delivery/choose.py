@@ -68,7 +68,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
     """
     channel = job.channels[0]
     job.message = None
-    if not turn.ports.serves(channel):
+    if not turn.ports.serves(channel) or channel not in turn.ports.adapters:
         turn.answers[job.order.place] = Redirect(channel)
         turn.write(job, "claimed", job.bound or refused, reason=job.refused() or job.row.reason, raw=raw)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,16 +20,18 @@ LONGEST_CHAIN: Final = 10
 WITHIN: Final = timedelta(hours=1)
 
 
-def enter(turn: Turn, job: Job, trigger: Event | None) -> None:
+def enter(turn: Turn, job: Job, trigger: Event | None, open_journeys: Collection[str]) -> None:
     """Asks for an entry; `trigger` is the event that began this enrolment, which tells what led to it.
 
     The asking event carries the instants of the entries before it. More than `LONGEST_CHAIN` of them within
-    an hour are refused and reported.
+    an hour are refused and reported. `open_journeys` can be entered, or are paused and count who would have.
     """
     chain = [] if trigger is None else trigger.properties.get("chain")
     instants = [at for at in chain if isinstance(at, str)] if isinstance(chain, list) else []
     recent = [at for at in instants if job.order.at - datetime.fromisoformat(at) <= WITHIN]
     journey = str(job.step.spec.get("journey"))
+    if journey not in open_journeys:
+        return turn.settle(job, "failed", f"journey {journey} is not live")
     if len(recent) >= LONGEST_CHAIN:
         log.error(
             "%s/%s: `enter: %s` refused: %d journeys have entered one another within an hour",

@@ -23,7 +23,7 @@ from engine.effects.update import update
 from engine.ingest.recording import record_events
 from engine.store import effects as rows
 from engine.store import enrolments as enrolment_rows
-from engine.store import events, profiles
+from engine.store import events, journeys, profiles
 from engine.store.database import in_transaction
 from engine.store.effects import NewEffect
 
@@ -149,6 +149,10 @@ class _Batch:
         )
         begun_by = {j.enrolment.trigger_event_id for j in jobs if j.step.verb == "enter"} - {None}
         triggers = await events.get_batch(connection, [i for i in begun_by if i]) if begun_by else {}
+        enterable: set[str] = set()
+        if any(job.step.verb == "enter" for job in jobs):
+            standing = await journeys.standing(connection)
+            enterable = {name for name, (status, _) in standing.items() if status in ("live", "paused")}
         calls: list[Job] = []
         updated: set[str] = set()
         for job in jobs:
@@ -162,7 +166,7 @@ class _Batch:
                     update(turn, job)
                 # else: it must see what the other one writes, and is left for the next round.
             elif job.step.verb == "enter":
-                enter(turn, job, triggers.get(job.enrolment.trigger_event_id or ""))
+                enter(turn, job, triggers.get(job.enrolment.trigger_event_id or ""), enterable)
             else:
                 calls.append(job)
         return calls

@@ -18,7 +18,7 @@ from engine.core.plan import Condition
 from engine.delivery import Retry
 from engine.effects import EffectPorts, perform
 from engine.sdk import ActionContext, Refused, action
-from engine.store import effects, profiles
+from engine.store import effects, profiles, tables
 from engine.store.events import NewEvent, insert_batch
 
 from .conftest import AT, ENTERED, World, effect, key_of
@@ -222,7 +222,25 @@ async def test_a_webhook_is_given_up_after_retry_for(world: World, server: Serve
 # --- enter ----------------------------------------------------------------------------------------------
 
 
+async def live(world: World, journey: str) -> None:
+    async with world.database.begin() as connection:
+        await connection.execute(
+            tables.journeys.insert().values(name=journey, status="live", live_digest="d", source="")
+        )
+
+
+async def test_entering_a_journey_that_is_not_live_fails(world: World) -> None:
+    digest = world.plan(effect("enter", {"journey": "welcome", "with": {}}))
+    enrolment = await world.customer(digest)
+
+    [answer] = await perform(ports(world), [world.order(enrolment, digest)])
+
+    assert answer == Settled("hi", "failed", AT, reason="journey welcome is not live")
+    assert await world.events(enrolment) == []
+
+
 async def test_enter_asks_for_an_entry_with_its_values(world: World) -> None:
+    await live(world, "welcome")
     digest = world.plan(effect("enter", {"journey": "welcome", "with": {"cart": "trigger.cart_id", "n": 1}}))
     enrolment = await world.customer(digest, trigger={"cart_id": "k1"})
 
@@ -234,6 +252,7 @@ async def test_enter_asks_for_an_entry_with_its_values(world: World) -> None:
 
 
 async def test_a_chain_of_more_than_ten_entries_within_an_hour_is_refused(world: World) -> None:
+    await live(world, "welcome")
     digest = world.plan(effect("enter", {"journey": "welcome", "with": {}}))
     answers = []
     for length in (9, 10):
