@@ -101,7 +101,7 @@ class _Journey:
         """What expressions of a step can name."""
         trigger = self._event_types(self.by_event or TRIGGER)
         scope = replace(self.base.scope, trigger=trigger or {}, answers=known.answers)
-        here = Place(scope, vague=trigger is None)
+        here = Place(scope, frozenset({"trigger"} if trigger is None else ()))
         each = [self._event_types(name) for name in sorted(known.events)]
         if any(types is None for types in each):
             return here.with_event(None)
@@ -130,7 +130,8 @@ class _Journey:
         if isinstance(unless, Mapping):
             other = self.look.event(unless.get("event"))
             scope = replace(self.base.scope, trigger=own or {})
-            place = Place(scope, vague=own is None).with_event(self._event_types(other) if other else None)
+            place = Place(scope, frozenset({"trigger"} if own is None else ()))
+            place = place.with_event(self._event_types(other) if other else None)
             place = place.without("answers", "no step has run yet")
             check(unless.get("where"), place, self.reporter, condition=True)
             if settle is None:
@@ -140,13 +141,18 @@ class _Journey:
                     "`unless` needs `settle`: without it there is nothing to wait for",
                     hint="add `settle: 30m`, or move the condition into `exit_when`",
                 )
-        elif settle is not None and isinstance(self.root.get("goal"), Mapping):
+        elif settle is not None and self._goal_event() not in (None, text_of(node.get("event"))):
+            # The trigger's own event as goal starts the settling afresh instead.
             self.reporter.warning(
                 "J408",
                 settle.mark,
                 "with `settle` and a `goal` but no `unless`, who reached the goal meanwhile still enters",
                 hint="add `unless` with the goal's event",
             )
+
+    def _goal_event(self) -> str | None:
+        goal = self.root.get("goal")
+        return text_of(goal.get("event")) if isinstance(goal, Mapping) else None
 
     def _ends(self, steps: Node | None) -> None:
         saved = frozenset(

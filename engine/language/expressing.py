@@ -100,16 +100,17 @@ def base_scope(words: Words) -> Scope:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an expression stands: its scope, and whether an event in it is unknown and already reported."""
+    """Where an expression stands: its scope, and which of `event` and `trigger` are of an unknown event
+    that is reported already."""
 
     scope: Scope
-    vague: bool = False
+    vague: frozenset[str] = frozenset()
 
     def with_event(self, types: Map[str, str] | None) -> Place:
         """The same place with `event` being one of these properties; None: an unknown event."""
         if types is None:
-            return Place(replace(self.scope, event={}), vague=True)
-        return Place(replace(self.scope, event=types), self.vague)
+            return Place(replace(self.scope, event={}), self.vague | {"event"})
+        return Place(replace(self.scope, event=types), self.vague - {"event"})
 
     def without(self, root: str, why: str) -> Place:
         scope = replace(self.scope, why={**self.scope.why, root: why})
@@ -129,7 +130,9 @@ def check(
         return None
     problems, kind = expressions.check_typed(tree, place.scope, condition)
     for problem in problems:
-        if not (place.vague and problem.code == "unknown-property"):
+        if problem.code != "unknown-property" or not any(
+            problem.message.startswith(f"unknown property of {root} ") for root in place.vague
+        ):
             report(problem, node, reporter)
     return tree, kind
 
