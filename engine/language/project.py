@@ -10,6 +10,7 @@ from engine.language.actions import ActionSignature
 from engine.language.catalogue import Catalogue, read_catalogue
 from engine.language.checker import check_journey, enterable
 from engine.language.compiler import compile_journey
+from engine.language.conforming import conform
 from engine.language.diagnostics import Diagnostic, Mark, Reporter, in_order
 from engine.language.folder_rules import check_catalogue, check_cycles, check_installation, strays
 from engine.language.installation import Installation, read_installation
@@ -18,7 +19,7 @@ from engine.language.scenario_rules import check_scenarios
 from engine.language.scenarios import ScenarioFile, read_scenarios
 from engine.language.schema import JOURNEY
 from engine.language.schema_folder import CATALOGUE, INSTALLATION, SCENARIOS
-from engine.language.shapes import Object, conform
+from engine.language.shapes import Object
 from engine.language.templating import TemplateChecker, TemplateUse, check_templates
 from engine.language.words import Words, template_channels
 
