@@ -65,6 +65,7 @@ class _Draft:
     live_id: str | None
     entered_at: datetime | None
     entered: int
+    ended_at: datetime | None
     contested: tuple[tuple[str, datetime, datetime], ...]
 
     def __init__(self, state: EntryState) -> None:
@@ -125,6 +126,7 @@ class _Judgement:
         if state.live_id != given.enrolment_id:
             return
         state.live_id = None
+        state.ended_at = given.at
         contested, state.contested = state.contested, ()
         for event_id, occurred_at, entry_at in contested:
             if entry_at >= given.at:
@@ -164,6 +166,10 @@ class _Judgement:
                 self.out.append(Refused(event_id, at, "live"))
                 return
             supersedes = state.live_id
+        elif reenter != "restart" and state.ended_at is not None and at < state.ended_at:
+            # It comes late: when it occurred the enrolment that has ended since was live.
+            self.out.append(Refused(event_id, at, "live"))
+            return
         if (
             isinstance(reenter, timedelta)
             and state.entered_at is not None

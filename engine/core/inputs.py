@@ -217,5 +217,7 @@ class EntryState:
     entered_at: datetime | None = None
     """Of the last entry."""
     entered: int = 0
+    ended_at: datetime | None = None
+    """When the last enrolment that has ended did."""
     contested: tuple[tuple[str, datetime, datetime], ...] = field(default=())
     """Refused only because an enrolment was live: (event id, occurred_at, would-be entry)."""

@@ -25,7 +25,7 @@ class EntryKey(NamedTuple):
 
 _ID = sa.Uuid(as_uuid=False)
 _COLUMNS = """s.journey, s.profile_id, s.one_per, s.pending_id, s.pending_at, s.pending_order, s.due_at,
-    s.live_id, s.entered_at, s.entered, s.contested"""
+    s.live_id, s.entered_at, s.entered, s.ended_at, s.contested"""
 _TYPES: dict[str, Any] = {"profile_id": _ID, "pending_id": _ID, "live_id": _ID, "contested": JSONB}
 
 _LOAD = sa.text(f"""
@@ -49,9 +49,9 @@ async def load(connection: AsyncConnection, keys: Iterable[EntryKey]) -> dict[En
 
 _SAVE = sa.text(f"""
     INSERT INTO entry_states (journey, profile_id, one_per, shard, pending_id, pending_at, pending_order,
-                              due_at, live_id, entered_at, entered, contested)
+                              due_at, live_id, entered_at, entered, ended_at, contested)
     SELECT journey, profile_id, one_per, shard, pending_id, pending_at, pending_order,
-           due_at, live_id, entered_at, entered, contested
+           due_at, live_id, entered_at, entered, ended_at, contested
     FROM {
     batch.records(
         journey="text",
@@ -65,6 +65,7 @@ _SAVE = sa.text(f"""
         live_id="uuid",
         entered_at="timestamptz",
         entered="integer",
+        ended_at="timestamptz",
         contested="jsonb",
     )
 }
@@ -72,7 +73,8 @@ _SAVE = sa.text(f"""
     ON CONFLICT (journey, profile_id, one_per) DO UPDATE SET
         pending_id = excluded.pending_id, pending_at = excluded.pending_at,
         pending_order = excluded.pending_order, due_at = excluded.due_at, live_id = excluded.live_id,
-        entered_at = excluded.entered_at, entered = excluded.entered, contested = excluded.contested
+        entered_at = excluded.entered_at, entered = excluded.entered,
+        ended_at = excluded.ended_at, contested = excluded.contested
 """)
 
 
@@ -91,6 +93,7 @@ async def save(connection: AsyncConnection, states: Mapping[EntryKey, EntryState
             "live_id": state.live_id,
             "entered_at": state.entered_at,
             "entered": state.entered,
+            "ended_at": state.ended_at,
             "contested": [[i, occurred.isoformat(), at.isoformat()] for i, occurred, at in state.contested],
         }
         for key, state in states.items()
@@ -184,6 +187,7 @@ def _state(row: sa.RowMapping) -> EntryState:
         live_id=row["live_id"],
         entered_at=row["entered_at"],
         entered=row["entered"],
+        ended_at=row["ended_at"],
         contested=tuple(
             (i, datetime.fromisoformat(occurred), datetime.fromisoformat(at))
             for i, occurred, at in row["contested"]

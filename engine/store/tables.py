@@ -243,6 +243,7 @@ entry_states = sa.Table(
     sa.Column("live_id", Uuid, nullable=True),
     _instant("entered_at", nullable=True),
     _count("entered"),
+    _instant("ended_at", nullable=True),
     _list("contested"),
     sa.Index("ix_entry_states_due", "shard", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
     sa.Index(None, "profile_id"),

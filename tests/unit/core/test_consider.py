@@ -190,3 +190,13 @@ def test_a_goal_converts_within_its_time_counted_from_entry() -> None:
     assert not converts(found, T0, T0 + HALF_HOUR + timedelta(microseconds=1))
     assert not converts(found, T0, T0 - MINUTE)
     assert not converts(plan(), T0, T0)
+
+
+def test_a_late_trigger_from_while_an_enrolment_was_live_does_not_enter() -> None:
+    entry = Entry(plan())
+    entry.trigger("e1", T0)
+    entry.end(T0 + 10 * MINUTE)
+    entry.trigger("e2", T0 + 5 * MINUTE)
+    assert (entry.entries, entry.refusals) == ([("e1", T0)], ["live"])
+    entry.trigger("e3", T0 + 10 * MINUTE)
+    assert [event for event, _ in entry.entries] == ["e1", "e3"]

@@ -174,6 +174,7 @@ CREATE TABLE entry_states (
     live_id UUID,
     entered_at TIMESTAMP WITH TIME ZONE,
     entered INTEGER DEFAULT 0 NOT NULL,
+    ended_at TIMESTAMP WITH TIME ZONE,
     contested JSONB DEFAULT '[]'::jsonb NOT NULL,
     CONSTRAINT pk_entry_states PRIMARY KEY (journey, profile_id, one_per)
 );
