@@ -16,6 +16,7 @@ from typing import NoReturn
 import typer
 
 MODULES: dict[str, tuple[str, ...]] = {
+    "init": ("init",),
     "check": ("check",),
     "schema": ("schema",),
     "test": ("test",),
