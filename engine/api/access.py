@@ -18,7 +18,7 @@ from engine.store import keys
 from engine.store.keys import ApiKey, Scope
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 REMEMBERED_SECONDS: Final = 2.0
 """How long a key that was found is not looked up again: a revoked key may work for as long."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from engine.api import health, intake, problems
+from engine.api import customers, health, intake, operations, problems, running, shapes
 from engine.api.access import KeyRing
 from engine.api.metrics import Metrics
 from engine.api.observe import Observe
 from engine.api.services import Services
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 DESCRIPTION = """\
 Events come in at `/v1`, in the shape that Segment's client libraries send. What runs is seen and steered
@@ -41,9 +41,35 @@ def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pa
     app.state.services = Services(database, KeyRing(database), metrics, temporal_ui, open_pages)
     problems.install(app)
     app.include_router(intake.router)
+    for router in (
+        customers.router,
+        customers.event_router,
+        running.router,
+        running.control_router,
+        running.delivery_router,
+        operations.router,
+        operations.control_router,
+    ):
+        app.include_router(router)
     app.include_router(health.router)
     app.add_middleware(Observe, metrics=metrics)
+    _describe(app)
     return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Adds to OpenAPI the shape of the one body that is read by hand."""
+    generated = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        described = generated()
+        shape = shapes.EnterRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+        known = described["components"]["schemas"]
+        known.update(shape.pop("$defs", {}))
+        known["EnterRequest"] = shape
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _version() -> str:

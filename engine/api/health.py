@@ -37,5 +37,6 @@ async def healthz(request: Request) -> Response:
 
 @router.get("/metrics", summary="Metrics for Prometheus", response_model=None)
 async def metrics(request: Request) -> Response:
-    """In Prometheus' text format."""
-    return Response(services(request).metrics.text(), media_type=CONTENT_TYPE)
+    """In Prometheus' text format. Counts of tables may be a few seconds old."""
+    found = services(request)
+    return Response(await found.metrics.text(found.database), media_type=CONTENT_TYPE)

@@ -5,14 +5,22 @@ Labels are routes, journeys, channels and closed vocabularies only: no id and no
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from engine.ingest.intake import Accepted, Rejected
+from engine.store import counts
+
+if TYPE_CHECKING:
+    from engine.store.connection import AsyncEngine
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+REMEMBERED_SECONDS: Final = 5.0
+"""How long counts of tables are remembered: each costs a scan, and anybody may ask."""
 _BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -20,27 +28,56 @@ class Metrics:
     """The metrics of one app, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.accepted = Counter("kairos_events_accepted", "Events kept.", registry=self.registry)
-        self.duplicates = Counter(
-            "kairos_events_duplicate", "Events that had been kept before.", registry=self.registry
+        registry = self._registry = CollectorRegistry()
+        self._accepted = Counter("kairos_events_accepted", "Events kept.", registry=registry)
+        self._duplicates = Counter(
+            "kairos_events_duplicate", "Events that had been kept before.", registry=registry
         )
-        self.rejected = Counter("kairos_events_rejected", "Events refused.", registry=self.registry)
+        self._rejected = Counter("kairos_events_rejected", "Events refused.", registry=registry)
         self.latency = Histogram(
             "kairos_http_request_seconds",
             "Time to answer a request.",
             ("method", "route", "status"),
             buckets=_BUCKETS,
-            registry=self.registry,
+            registry=registry,
         )
+        self._unrouted = Gauge("kairos_events_unrouted", "Events still to be routed.", registry=registry)
+        self._open_starts = Gauge(
+            "kairos_starts_open", "Starts and wakes still to be played to Temporal.", registry=registry
+        )
+        self._live = Gauge("kairos_enrolments_live", "Enrolments under way.", ("journey",), registry=registry)
+        self._deliveries = Gauge(
+            "kairos_deliveries", "Deliveries in each state.", ("channel", "state"), registry=registry
+        )
+        self._looked_at = -REMEMBERED_SECONDS
+        self._lock = asyncio.Lock()
 
     def count(self, results: Sequence[Accepted | Rejected]) -> None:
         """Counts what became of the messages of one request."""
         rejected = sum(isinstance(result, Rejected) for result in results)
         duplicates = sum(isinstance(result, Accepted) and result.duplicate for result in results)
-        self.rejected.inc(rejected)
-        self.duplicates.inc(duplicates)
-        self.accepted.inc(len(results) - rejected - duplicates)
+        self._rejected.inc(rejected)
+        self._duplicates.inc(duplicates)
+        self._accepted.inc(len(results) - rejected - duplicates)
 
-    def text(self) -> bytes:
-        return generate_latest(self.registry)
+    async def text(self, database: AsyncEngine) -> bytes:
+        """All of them in Prometheus' text format; counts of tables may be a few seconds old."""
+        async with self._lock:
+            if time.monotonic() - self._looked_at >= REMEMBERED_SECONDS:
+                await self._look(database)
+        return generate_latest(self._registry)
+
+    async def _look(self, database: AsyncEngine) -> None:
+        async with database.connect() as connection:
+            waiting = await counts.waiting(connection)
+            live = await counts.live_enrolments(connection)
+            states = await counts.delivery_states(connection)
+        self._unrouted.set(waiting.unrouted)
+        self._open_starts.set(waiting.open_starts)
+        self._live.clear()
+        for journey, number in live.items():
+            self._live.labels(journey).set(number)
+        self._deliveries.clear()
+        for (channel, state), number in states.items():
+            self._deliveries.labels(channel, state).set(number)
+        self._looked_at = time.monotonic()

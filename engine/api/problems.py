@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -106,14 +106,8 @@ def install(app: FastAPI) -> None:
         return respond(problem, request.url.path)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> ProblemResponse:
-        request.scope[BODY_READ] = True  # FastAPI reads the body before it looks at anything
-        mistakes = [
-            {"where": ".".join(str(part) for part in each["loc"]), "what": each["msg"]}
-            for each in error.errors()
-        ]
-        said = "; ".join(f"{each['where']}: {each['what']}" for each in mistakes[:5])
-        return respond(Problem(422, "invalid", said, errors=mistakes[:50]), request.url.path)
+    async def unfit(request: Request, error: RequestValidationError) -> ProblemResponse:
+        return respond(invalid(error.errors()), request.url.path)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> ProblemResponse:
@@ -129,6 +123,16 @@ def install(app: FastAPI) -> None:
         return respond(
             Problem(400, "incomplete", "the connection ended before the body did"), request.url.path
         )
+
+
+def invalid(errors: Sequence[Any], *where: str) -> Problem:
+    """The problem for what Pydantic found. Values are left out: they may be personal."""
+    mistakes = [
+        {"where": ".".join((*where, *(str(part) for part in each["loc"]))), "what": each["msg"]}
+        for each in errors
+    ]
+    said = "; ".join(f"{each['where']}: {each['what']}" for each in mistakes[:5])
+    return Problem(422, "invalid", said, errors=mistakes[:50])
 
 
 def unforeseen(error: Exception) -> Problem:

@@ -11,7 +11,7 @@ from engine.api.access import KeyRing
 from engine.api.metrics import Metrics
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,15 @@ import asyncio
 import logging
 import os
 import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.store.database import DatabaseError, check, current_revision, head_revision, open_database
+from engine.cli.session import CommandError, on_database, refuse
 from workers.api import DEFAULT_HOST, DEFAULT_PORT, LOOPBACK, PortTaken, run_api
+
+if TYPE_CHECKING:
+    from engine.store.connection import AsyncEngine
 
 
 def api(
@@ -28,38 +31,26 @@ def api(
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     if open_pages and host not in LOOPBACK:
-        typer.echo(f"kairos api: --open-pages needs a loopback address, not {host}", err=True)
-        raise typer.Exit(2)
-    try:
-        asyncio.run(_serve(host, port, open_pages))
-    except (DatabaseError, PortTaken) as error:
-        typer.echo(f"kairos api: {error}", err=True)
-        raise typer.Exit(2) from None
+        refuse("api", f"--open-pages needs an address of this machine only, not {host}")
 
-
-async def _serve(host: str, port: int, open_pages: bool) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, stop.set)
-    database = open_database()
-    try:
-        await check(database)
-        if await current_revision(database) != head_revision():
-            raise DatabaseError(
-                "the database has not the tables of this version of Kairos; run `kairos db upgrade`"
+    async def work(database: AsyncEngine) -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, stop.set)
+        try:
+            await run_api(
+                database,
+                host,
+                port,
+                temporal_ui=os.environ.get("TEMPORAL_UI_URL"),
+                open_pages=open_pages,
+                stop=stop,
+                ready=lambda address: typer.echo(f"Kairos listens on {address}; API docs at {address}/docs"),
             )
-        await run_api(
-            database,
-            host,
-            port,
-            temporal_ui=os.environ.get("TEMPORAL_UI_URL"),
-            open_pages=open_pages,
-            stop=stop,
-            ready=lambda address: typer.echo(f"Kairos listens on {address}; API docs at {address}/docs"),
-        )
-    finally:
-        await database.dispose()
+        except PortTaken as error:
+            raise CommandError(str(error)) from None
+
+    on_database("api", work)
 
 
 def register(app: typer.Typer) -> None:

@@ -293,19 +293,35 @@ async def find(
     profile_id: str | None = None,
     enrolment_id: str | None = None,
     state: str | None = None,
+    channel: str | None = None,
     limit: int = 50,
     before: datetime | None = None,
+    after: tuple[datetime, str, str] | None = None,
 ) -> list[Delivery]:
-    """A page of deliveries, the logically latest first; `before` is `at` of the last one seen."""
-    wanted = {"journey": journey, "profile_id": profile_id, "enrolment_id": enrolment_id, "state": state}
+    """A page of deliveries, the logically latest first.
+
+    `after` is (at, enrolment_id, step) of the last one seen; `before` leaves out what is not earlier.
+    """
+    wanted = {
+        "journey": journey,
+        "profile_id": profile_id,
+        "enrolment_id": enrolment_id,
+        "state": state,
+        "channel": channel,
+    }
     values: dict[str, Any] = {k: v for k, v in wanted.items() if v is not None}
     clauses = [f"d.{name} = :{name}" for name in values]
     if before is not None:
         clauses.append("d.at < :before")
         values["before"] = before
+    if after is not None:
+        clauses.append("(d.at, d.enrolment_id, d.step) < (:after_at, CAST(:after_id AS uuid), :after_step)")
+        values |= {"after_at": after[0], "after_id": after[1], "after_step": after[2]}
     condition = f"WHERE {' AND '.join(clauses)}" if clauses else ""
     return await _select(
-        connection, f"{condition} ORDER BY d.at DESC, d.enrolment_id LIMIT :limit", values | {"limit": limit}
+        connection,
+        f"{condition} ORDER BY d.at DESC, d.enrolment_id DESC, d.step DESC LIMIT :limit",
+        values | {"limit": limit},
     )
 
 

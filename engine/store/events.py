@@ -226,12 +226,26 @@ async def later_than(
     )
 
 
-async def of_profile(connection: AsyncConnection, profile_id: str, limit: int = 100) -> list[Event]:
-    """The last events of one profile, newest first."""
+async def of_profile(
+    connection: AsyncConnection,
+    profile_id: str,
+    limit: int = 100,
+    *,
+    name: str | None = None,
+    after: tuple[datetime, int] | None = None,
+) -> list[Event]:
+    """The last events of one profile, newest first. `after` is (occurred_at, sequence) of the last seen."""
+    clauses, values = ["profile_id = :id"], dict[str, Any](id=profile_id, limit=limit)
+    if name is not None:
+        clauses.append("name = :name")
+        values["name"] = name
+    if after is not None:
+        clauses.append("(occurred_at, sequence) < (:after_at, :after_sequence)")
+        values |= {"after_at": after[0], "after_sequence": after[1]}
     return await _select(
         connection,
-        "WHERE profile_id = :id ORDER BY occurred_at DESC, sequence DESC LIMIT :limit",
-        {"id": profile_id, "limit": limit},
+        f"WHERE {' AND '.join(clauses)} ORDER BY occurred_at DESC, sequence DESC LIMIT :limit",
+        values,
     )
 
 

@@ -1,0 +1,218 @@
+"""Shapes of the management API: what it answers, with descriptions and examples for OpenAPI."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+T = TypeVar("T")
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+"""Text that PostgreSQL can compare: without the character NUL."""
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00]+$")]
+Exit = Literal[
+    "completed",
+    "goal",
+    "exit_rule",
+    "stopped",
+    "superseded",
+    "expired",
+    "unsubscribed",
+    "cancelled",
+    "failed",
+]
+DeliveryState = Literal[
+    "claimed",
+    "sending",
+    "accepted",
+    "delivered",
+    "bounced",
+    "complained",
+    "rejected",
+    "skipped",
+    "deferred",
+    "failed",
+    "unknown",
+]
+JourneyStatus = Literal["draft", "live", "paused", "archived"]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Page(Shape, Generic[T]):
+    """One page of a list."""
+
+    items: list[T]
+    next: str | None = Field(description="For the page after this one; null on the last page.")
+
+
+class Identity(Shape):
+    kind: str = Field(examples=["external_id"])
+    value: str = Field(examples=["c-17"])
+
+
+class Profile(Shape):
+    """What is known of a customer."""
+
+    id: UUID
+    key: str = Field(description="Immutable; what splits and holdouts are drawn by.")
+    external_id: str | None = Field(examples=["c-17"])
+    addresses: dict[str, str] = Field(examples=[{"email": "ada@example.com"}])
+    attributes: dict[str, Any] = Field(examples=[{"first_name": "Ada"}])
+    tags: list[str]
+    stage: str | None
+    time_zone: str | None = Field(examples=["Europe/Amsterdam"])
+    locale: str | None
+    identities: list[Identity] = Field(description="Identifiers that lead to this profile.")
+    created_at: datetime
+    updated_at: datetime
+
+
+class Event(Shape):
+    event_id: UUID
+    profile_id: UUID
+    name: str = Field(examples=["cart.updated"])
+    type: str = Field(examples=["track"])
+    properties: dict[str, Any] = Field(examples=[{"cart_id": "k1", "total": 120}])
+    occurred_at: datetime = Field(description="Logical.")
+    received_at: datetime
+    routed_at: datetime | None = Field(description="Null while no journey has seen it yet.")
+    source: str
+    message_id: str
+
+
+class Enrolment(Shape):
+    """One customer's way through one plan. `entered_at`, `ended_at`, `converted_at` are logical."""
+
+    id: UUID
+    journey: str = Field(examples=["unpaid-cart"])
+    digest: str = Field(description="The version of the journey that it runs on.")
+    profile_id: UUID
+    status: Literal["live", "ended"]
+    step: str | None = Field(description="Where it stands; null once it has ended.")
+    exit: Exit | None
+    exit_detail: str | None
+    entered_at: datetime
+    ended_at: datetime | None
+    converted_at: datetime | None
+    holdout: bool
+    variants: dict[str, str] = Field(examples=[{"offer-test": "coupon"}])
+    driver: str
+    workflow_id: str | None
+
+
+class TraceLine(Shape):
+    """One thing that happened, in logical time."""
+
+    at: datetime
+    result: str = Field(examples=["sent"])
+    step: str | None = Field(examples=["coupon-reminder"])
+    detail: str | None = Field(examples=["sms"])
+    passed_over: list[tuple[str, str]] = Field(description="Channels passed over, each with its reason.")
+    words: str = Field(description="The line as a sentence.", examples=["`coupon-reminder` sent by sms"])
+
+
+class Delivery(Shape):
+    """The record of getting one message there. `at` and `due_at` are logical."""
+
+    enrolment_id: UUID
+    step: str
+    journey: str
+    profile_id: UUID
+    category: str
+    channel: str | None
+    template: str | None
+    template_digest: str | None
+    state: DeliveryState
+    reason: str | None
+    passed_over: list[list[str]]
+    attempts: int
+    at: datetime
+    due_at: datetime | None
+    created_at: datetime
+    settled_at: datetime | None
+    provider_id: str | None
+
+
+class EnrolmentInFull(Enrolment):
+    """An enrolment with what began it, what it was answered, what happened and what was sent."""
+
+    trigger: dict[str, Any]
+    answers: dict[str, Any]
+    trace: list[TraceLine]
+    deliveries: list[Delivery]
+    temporal_url: str | None = Field(description="Its workflow in Temporal's interface, if that is known.")
+
+
+class Journey(Shape):
+    name: str = Field(examples=["unpaid-cart"])
+    title: str | None
+    status: JourneyStatus
+    version: int
+    live_digest: str | None
+    paused_at: datetime | None
+    applied_at: datetime
+    under_way: int = Field(description="Live enrolments.")
+
+
+class JourneyInFull(Journey):
+    """A journey with its numbers and its source."""
+
+    source: str = Field(description="The YAML as applied.")
+    exits: dict[str, int] = Field(description="Ended enrolments by exit.", examples=[{"goal": 12}])
+    converted: int
+    missed: dict[str, int] = Field(description="Entries that did not happen, by reason.")
+
+
+class Operated(Shape):
+    """What pausing or resuming did."""
+
+    journey: str
+    before: JourneyStatus
+    status: JourneyStatus
+    under_way: int
+
+
+class EnterRequest(BaseModel):
+    """Who is to enter, named by `profile_id` or by an identity, and what its `trigger` then has."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "identity": {"kind": "external_id", "value": "c-17"},
+                "properties": {"plan": "trial"},
+                "message_id": "signup-c-17",
+            }
+        },
+    )
+
+    profile_id: UUID | None = None
+    identity: IdentityGiven | None = None
+    properties: dict[str, Any] = Field(default_factory=dict, description="Become the trigger's properties.")
+    message_id: Identifier | None = Field(
+        default=None, description="Sent again, it changes nothing. Without it every request asks anew."
+    )
+
+
+class IdentityGiven(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Identifier
+    value: Identifier
+
+
+class Asked(Shape):
+    """An entry that was asked for. Whether it happens is judged moments later, by `reenter` and the rest."""
+
+    event_id: UUID
+    enrolment_id: UUID = Field(description="The id that the enrolment has, if it begins.")
+    duplicate: bool
+
+
+EnterRequest.model_rebuild()
