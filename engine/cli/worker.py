@@ -8,20 +8,22 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncEngine
-from temporalio.client import Client
 
 from channels import ConfigurationError
 from engine.cli.project_folder import NoProject, find_project
 from engine.cli.session import ProjectOption, on_database, refuse
 from engine.sdk import ActionMistake
+from engine.store.connection import AsyncEngine
 from engine.temporal.client import TemporalRunner, TemporalStarter, TemporalUnreachable, connect
 from engine.temporal.server import PORT
 
-Run = Callable[[AsyncEngine, Client, asyncio.Event], Awaitable[None]]
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    Run = Callable[[AsyncEngine, Client, asyncio.Event], Awaitable[None]]
 TemporalOption = Annotated[
     str | None,
     typer.Option(

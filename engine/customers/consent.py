@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from engine.store import consents
+from engine.store.connection import AsyncConnection
 from engine.store.consents import EVERY_CHANNEL, Consent, CurrentConsents
 
 

@@ -9,13 +9,12 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from engine.customers import consent
 from engine.language.catalogue import BUILT_IN_ATTRIBUTES, Catalogue
 from engine.language.expressions import Definitions, Facts, Occurrence, Requirements, event_facts
 from engine.language.types import typed
 from engine.store import events, profiles, segments
+from engine.store.connection import AsyncConnection
 from engine.store.events import Event
 from engine.store.profiles import Profile
 

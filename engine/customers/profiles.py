@@ -8,10 +8,9 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from engine.customers.consent import channel_of
 from engine.store import consents, identities, profiles, segments
+from engine.store.connection import AsyncConnection
 from engine.store.consents import Consent
 from engine.store.profiles import Change
 from engine.store.tables import PROFILE_KINDS

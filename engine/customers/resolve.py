@@ -18,10 +18,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from engine.core.identity import profile_key
 from engine.store import identities, jsonb, merging, profiles
+from engine.store.connection import AsyncConnection
 from engine.store.identities import Identity, Owner
 from engine.store.profiles import Change, NewProfile
 

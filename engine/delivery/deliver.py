@@ -36,7 +36,7 @@ from engine.store.database import in_transaction
 from engine.store.deliveries import Delivery, NewDelivery
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from engine.store import events
 from engine.store.events import Event
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 
 async def exit_seen(

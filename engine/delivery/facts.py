@@ -17,7 +17,7 @@ from engine.language.expressions import Definitions, Facts, Requirements, evalua
 from engine.store import events
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from engine.store import deliveries, workers
 from engine.store.deliveries import Delivery, DeliveryKey, Settlement
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 DEAD_AFTER: Final = timedelta(seconds=15)
 """A worker that has not been seen for so long is dead."""

@@ -15,7 +15,7 @@ from engine.language.catalogue import Catalogue
 from engine.language.installation import Installation
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 Place = tuple[str, str]
 """(enrolment id, step)."""

@@ -16,9 +16,8 @@ from engine.store.deliveries import Delivery
 from engine.store.profiles import Profile
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from engine.delivery.ports import DeliveryPorts
+    from engine.store.connection import AsyncConnection
 
 _STATES: Final = {
     DeliveryState.DELIVERED: "delivered",

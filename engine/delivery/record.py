@@ -15,7 +15,7 @@ from engine.store import traces
 from engine.store.deliveries import Delivery
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 
 @dataclass(frozen=True, slots=True)

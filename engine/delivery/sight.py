@@ -15,7 +15,7 @@ from engine.store import enrolments as enrolment_rows
 from engine.store import profiles as profile_rows
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 ADDRESS_KINDS: Final = {"sms": "phone"}
 """Channel to the kind of identity that is its address, where they differ in name."""

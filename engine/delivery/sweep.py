@@ -12,7 +12,7 @@ from engine.store import deliveries, enrolments
 from engine.store.database import in_transaction
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 
 async def sweep(ports: DeliveryPorts, limit: int = 1000) -> int:

@@ -28,7 +28,7 @@ from engine.store.database import in_transaction
 from engine.store.effects import NewEffect
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 BUSY: Final = timedelta(seconds=1)
 
