@@ -137,5 +137,5 @@ def _enter(run: Simulation, enrolment: Enrolment, step: Effect, at: datetime, gi
     enrolment.followed.append((name, data))
     journey = run.journeys.get(name)
     if run.surroundings.follow and journey is not None:
-        id = event_id("kairos", f"enter/{delivery_key(enrolment.id, step.id)}")  # as a running system names it
+        id = event_id("kairos", f"enter/{delivery_key(enrolment.id, step.id)}")
         run.enter(enrolment.person, journey, data, at, id)
