@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import textwrap
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from engine.core import describe
 from engine.core.plan import Branch, Effect, Message, Plan, Split, Step, Stop
+from engine.diagram.fitting import shortened, wrapped
 from engine.diagram.outline import Item, Limb, outline
 
-BOX = 216
+BOX = 232
+START = 340
 GAP = 28
 COLUMN_GAP = 24
 LINE = 16
 PAD = 10
-CHARACTERS = 33
-"""Columns of text that fit a box at 12 px."""
+TITLE, BODY, LABEL = 13, 12, 11
+"""Sizes of text, px."""
 
 _COLOURS = {
     "message": ("#e8f1fd", "#2463b4"),
@@ -48,7 +48,7 @@ class Block:
 
 def svg(plan: Plan) -> str:
     """A complete SVG document."""
-    start = _box("start", plan.title or plan.journey, _wrapped(_start_words(plan)), dark=True)
+    start = _box("start", plan.title or plan.journey, _start_lines(plan), width=START)
     body = _column([start, *(_block(item) for item in outline(plan))])
     height = body.height + (0 if body.ends else GAP + 24)
     parts = [body.at(20, 20)]
@@ -68,13 +68,14 @@ def svg(plan: Plan) -> str:
     )
 
 
-def _start_words(plan: Plan) -> str:
-    words = "enters " + describe.trigger(plan.trigger)
-    if plan.goal is not None:
-        words += f"; goal {plan.goal.when.event}"
+def _start_lines(plan: Plan) -> list[str]:
+    """How one enters, and what ends or concerns the journey as a whole: a paragraph each."""
+    said = ["enters " + describe.trigger(plan.trigger)]
+    facts = describe.facts(plan)
+    said += [f"{name} {facts[name]}" for name in ("goal", "exits when") if facts[name]]
     if plan.holdout:
-        words += f"; holdout {describe.percent(plan.holdout)}"
-    return words
+        said.append(f"holdout {facts['holdout']}")
+    return [line for text in said for line in wrapped(text, START - 2 * PAD, BODY)]
 
 
 def _block(item: Item) -> Block:
@@ -110,23 +111,21 @@ def _words(step: Step) -> list[str]:
     return _wrapped("; ".join([describe.step(step), *describe.options(step)]))
 
 
-def _wrapped(text: str, width: int = CHARACTERS) -> list[str]:
-    # Wide characters take two columns: a line of Chinese holds half as many.
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text) > len(text) / 4
-    return textwrap.wrap(text, width * 6 // 11 if wide else width, max_lines=5, placeholder=" …") or [""]
+def _wrapped(text: str) -> list[str]:
+    return wrapped(text, BOX - 2 * PAD, BODY)
 
 
-def _box(kind: str, title: str, lines: Sequence[str], dark: bool = False) -> Block:
+def _box(kind: str, title: str, lines: Sequence[str], width: float = BOX) -> Block:
     fill, stroke = _COLOURS[kind]
     height = PAD * 2 + LINE * (1 + len(lines))
-    ink, soft = ("#ffffff", "#d0d5dd") if dark else ("#1d2939", "#475467")
+    ink, soft = ("#ffffff", "#d0d5dd") if kind == "start" else ("#1d2939", "#475467")
     radius = 14 if kind in ("start", "stop") else 6
     parts = [
-        f'<rect width="{BOX}" height="{height}" rx="{radius}" fill="{fill}" stroke="{stroke}"/>',
-        _label(PAD, PAD + 12, textwrap.shorten(title, 30, placeholder="…"), 13, ink, bold=True),
+        f'<rect width="{width}" height="{height}" rx="{radius}" fill="{fill}" stroke="{stroke}"/>',
+        _label(PAD, PAD + 12, shortened(title, width - 2 * PAD, TITLE, bold=True), TITLE, ink, bold=True),
     ]
-    parts += [_label(PAD, PAD + 12 + LINE * (n + 1), line, 12, soft) for n, line in enumerate(lines)]
-    return Block(BOX, height, BOX / 2, tuple(parts))
+    parts += [_label(PAD, PAD + 12 + LINE * (n + 1), line, BODY, soft) for n, line in enumerate(lines)]
+    return Block(width, height, width / 2, tuple(parts))
 
 
 def _label(
@@ -199,7 +198,7 @@ def _line_across(x1: float, x2: float, y: float) -> str:
 
 
 def _limb(limb: Limb) -> Block:
-    lines = _wrapped(limb.label)[:3]
+    lines = wrapped(limb.label, BOX - 2 * PAD, LABEL, most=3, bold=True)
     height = LINE * len(lines) + 8
     label = Block(
         BOX,
@@ -208,7 +207,7 @@ def _limb(limb: Limb) -> Block:
         (
             f'<rect width="{BOX}" height="{height}" rx="{height / 2:g}" fill="#f2f4f7"/>',
             *(
-                _label(BOX / 2, LINE * (n + 1), line, 11, "#344054", bold=True, middle=True)
+                _label(BOX / 2, LINE * (n + 1), line, LABEL, "#344054", bold=True, middle=True)
                 for n, line in enumerate(lines)
             ),
         ),
