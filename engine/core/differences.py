@@ -52,7 +52,7 @@ def _changed(old: Plan, new: Plan, before: Step, after: Step) -> list[str]:
     if said_before != said_after:
         verb, _, rest = said_after.partition(" ")
         old_verb, _, old_rest = said_before.partition(" ")
-        instead = old_rest if verb == old_verb and old_rest else said_before
+        instead = _last_word(old_rest, rest) if verb == old_verb and old_rest else said_before
         texts.append(f"{name} {verb} {rest} instead of {instead}".replace("  ", " "))
     options_before, options_after = describe.options(before), describe.options(after)
     if options_before != options_after:
@@ -63,6 +63,12 @@ def _changed(old: Plan, new: Plan, before: Step, after: Step) -> list[str]:
         texts.append(f"{name} has other settings")
     texts += _moved(old, new, before, after)
     return texts
+
+
+def _last_word(before: str, after: str) -> str:
+    """What to say after "instead of": only the last word where nothing else differs."""
+    *start, last = before.split(" ")
+    return last if start and start == after.split(" ")[:-1] else before
 
 
 def _moved(old: Plan, new: Plan, before: Step, after: Step) -> list[str]:
