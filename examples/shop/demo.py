@@ -1,0 +1,228 @@
+"""`make demo`: a month of a shop, live on Temporal, and compared with `kairos simulate`.
+
+    make demo              the month of May in about three minutes
+    make demo KEEP=1       the same, and everything stays up until Ctrl-C
+    DEMO_DAYS=3            only the first days of May
+    DEMO_HOURS=6           so many hours of the shop pass in a second
+
+Exit code 0: the live run and the simulation agree in every enrolment. 1: they differ. 2: it could not be run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from engine.cli.check import check_folder
+from engine.cli.project_folder import read_project
+from engine.cli.worker import log_to_stderr, stop_on_signals
+from engine.language.project import Project
+from engine.simulator import simulate
+from engine.store.database import DatabaseError
+from engine.store.embedded import EmbeddedPostgresError, data_folder
+from engine.temporal.client import TemporalUnreachable
+from engine.temporal.found import TemporalNotFound
+from engine.temporal.server import TemporalServerError, port_near
+from examples.shop import live, records, report
+from examples.shop.differences import Difference, compare
+from examples.shop.live import Counts, DemoError, Pace
+from examples.shop.records import Records
+from examples.shop.replay import ReplayFailed
+from examples.shop.stream import DAYS, MAY, Message, messages
+from workers.dev import API_PORT, Servers, run_workers, servers
+
+FOLDER = Path(__file__).parent
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    days: float = DAYS
+    hours: float = 6.0
+    """Logical hours a wall second."""
+    grace: float = 8.0
+    """Wall seconds of lag that change nothing."""
+    keep: bool = False
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Options:
+        """The options of `make demo`, from the environment.
+
+        Raises:
+            DemoError: one of them means nothing.
+        """
+        driver = environment.get("DRIVER", "workflow")
+        if driver != "workflow":
+            what = (
+                "the `pool` driver is not in this version" if driver == "pool" else "there is no such driver"
+            )
+            raise DemoError(f"DRIVER={driver}: {what}; leave it out, or say DRIVER=workflow")
+        default = cls()
+        return cls(
+            days=_number(environment, "DEMO_DAYS", default.days, 31),
+            hours=_number(environment, "DEMO_HOURS", default.hours, 24),
+            grace=_number(environment, "DEMO_GRACE", default.grace, 120),
+            keep=environment.get("KEEP", "") not in ("", "0", "no"),
+        )
+
+
+def _number(environment: Mapping[str, str], name: str, default: float, most: float) -> float:
+    text = environment.get(name, "")
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= most:
+        raise DemoError(f"{name}={text}: expected a number above 0 and at most {most:g}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the live run and the simulation came to."""
+
+    live: Records
+    simulated: Records
+    differences: list[Difference]
+    counts: Counts
+
+
+class Demo:
+    def __init__(self, options: Options, console: Console) -> None:
+        self.options = options
+        self.console = console
+        self.files = read_project(FOLDER)
+        self.project: Project = check_folder(FOLDER)
+        self.messages: list[Message] = messages(MAY, options.days)
+
+    async def run(self) -> int:
+        """Everything; returns the exit code."""
+        stop = stop_on_signals()
+        passed_over = live.own_servers_only()
+        for name in passed_over:
+            self.say(f"{name} is passed over: the demo has servers of its own")
+        with live.fresh_folder(data_folder()) as folder:
+            async with servers(self.say, folder=folder) as found:
+                key = await live.prepare(found, self.project, self.files)
+                over, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+                working = asyncio.create_task(
+                    run_workers(found, over, port=port_near(API_PORT), project=FOLDER, ready=ready.set_result)
+                )
+                try:
+                    await asyncio.wait({working, ready}, return_when=asyncio.FIRST_COMPLETED)
+                    if working.done():
+                        working.result()
+                    return await self._on(found, ready.result(), key, stop)
+                finally:
+                    over.set()
+                    await working
+
+    async def _on(self, found: Servers, base_url: str, key: str, stop: asyncio.Event) -> int:
+        self.say(f"API: ready at {base_url}")
+        outcome = await self.play(found, base_url, key, stop)
+        if outcome is None:
+            self.say("stopped")
+            return INTERRUPTED
+        at = MAY + timedelta(days=self.options.days)
+        self.console.print(report.journeys(outcome.live, self.project.plans, at))
+        self.console.print(report.verdict(outcome.differences, outcome.simulated))
+        if self.options.keep and not stop.is_set():
+            self._where_to_look(found, base_url)
+            await stop.wait()
+        return 1 if outcome.differences else 0
+
+    async def play(self, found: Servers, base_url: str, key: str, stop: asyncio.Event) -> Outcome | None:
+        """The live run and its comparison; None if it was interrupted."""
+        dry = await asyncio.to_thread(simulate, self.project, None, self.messages, None, live.SOURCE)
+        wanted = records.simulated(dry)
+        assert dry.ended_at is not None
+        pace = Pace(self.options.hours * 3600, self.options.grace)
+        start = MAY - timedelta(minutes=1)
+        ticking = await live.set_clock(found.database, pace, start)
+        minutes = (dry.ended_at - start).total_seconds() / pace.speed / 60
+        self.say(
+            f"{len(self.messages):,} messages of {dry.people} visitors; {self.options.hours:g} hours of the "
+            f"shop pass in a second, so this takes {minutes:.1f} minutes"
+        )
+        with self._progress() as bar:
+            task = bar.add_task("", total=(dry.ended_at - start).total_seconds())
+
+            def progress(counts: Counts, now: datetime) -> None:
+                done = max(0.0, (now - start).total_seconds())
+                bar.update(task, completed=done, description=_line(counts, min(now, dry.ended_at or now)))
+
+            counts = await live.run(
+                found.database, base_url, key, self.messages, ticking, dry.ended_at, stop, progress
+            )
+        if stop.is_set():
+            return None
+        got = await records.live(found.database)
+        return Outcome(got, wanted, compare(got, wanted), counts)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)
+
+    def _progress(self) -> Progress:
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TimeElapsedColumn(),
+            console=self.console,
+        )
+
+    def _where_to_look(self, found: Servers, base_url: str) -> None:
+        query = quote('KairosJourney="unpaid-cart"')
+        self.say("")
+        self.say(f"  API           {base_url}/docs")
+        self.say(f"  messages      {base_url}/outbox")
+        if found.temporal.ui_url:
+            self.say(f"  Temporal      {found.temporal.ui_url}/namespaces/default/workflows?query={query}")
+        self.say("  stop          Ctrl-C")
+
+
+def _line(counts: Counts, now: datetime) -> str:
+    return (
+        f"[bold]{now:%d %b}[/]  {counts.sent:,} sent in · {counts.entered} entered · "
+        f"{counts.waiting} waiting · {counts.messages} messages"
+    )
+
+
+def main() -> int:
+    """Runs the demo; returns the exit code."""
+    console = Console()
+    log_to_stderr()
+    logging.getLogger().setLevel(logging.WARNING)
+    try:
+        demo = Demo(Options.read(os.environ), console)
+        return asyncio.run(demo.run())
+    except (
+        DemoError,
+        ReplayFailed,
+        DatabaseError,
+        EmbeddedPostgresError,
+        TemporalNotFound,
+        TemporalServerError,
+        TemporalUnreachable,
+    ) as error:
+        console.print(f"demo: {error}", style="red", markup=False)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Temporal's SDK now and then crashes while Python ends, after all work is done, and spoils the exit code.
+    os._exit(code)

@@ -1,0 +1,169 @@
+"""One live run: servers of its own, the project applied, the clock scaled, the messages replayed."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engine.cli.applying import apply_project
+from engine.language.project import Project
+from engine.store import clock, keys
+from engine.store.clock import ScaledClock
+from engine.store.embedded import EmbeddedPostgres
+from examples.shop.replay import replay
+from examples.shop.stream import Message
+from workers.dev import Servers
+
+SOURCE: Final = "shop"
+"""Of the events: ids are made of it, so the simulation is told the same."""
+LEAD: Final = 3.0
+"""Wall seconds from setting the clock to the first message."""
+PATIENCE: Final = 60.0
+"""Wall seconds that the last enrolment may be behind its time before the run counts as stuck."""
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the text says why and what to do."""
+
+
+@contextmanager
+def fresh_folder(home: Path) -> Iterator[Path]:
+    """`home/demo`, emptied, for this process alone.
+
+    Raises:
+        DemoError: another demo is running.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    folder = home / "demo"
+    with (home / "demo.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError(
+                f"another demo is running in {folder}; stop it, or set KAIROS_HOME to another folder"
+            ) from None
+        if (folder / "postgres").exists():  # of a demo that was killed
+            EmbeddedPostgres(folder).stop("immediate")
+        for path in folder.glob("*"):
+            if path.name != "temporal":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in (folder / "temporal").glob("temporal.db*"):  # its lock leads to a server left behind
+            path.unlink()
+        yield folder
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast time passes. `grace` is how much lag of the machine is forgiven, in wall seconds."""
+
+    speed: float
+    """Logical seconds a wall second."""
+    grace: float
+
+    def clock(self, start: datetime, wall: datetime) -> ScaledClock:
+        """The clock that shows `start` at the wall instant `wall`."""
+        return ScaledClock(start, wall, self.speed, timedelta(seconds=self.grace))
+
+
+@dataclass(slots=True)
+class Counts:
+    """How far a run is."""
+
+    sent: int = 0
+    entered: int = 0
+    waiting: int = 0
+    messages: int = 0
+    outstanding: int = 0
+    """Events not routed, entries settling, starts and wakes not played."""
+
+    @property
+    def over(self) -> bool:
+        return self.waiting == 0 and self.outstanding == 0
+
+
+_COUNTS = sa.text("""
+    SELECT (SELECT count(*) FROM enrolments) AS entered,
+           (SELECT count(*) FROM enrolments WHERE status = 'live') AS waiting,
+           (SELECT count(*) FROM outbox_messages) AS messages,
+           (SELECT count(*) FROM events WHERE routed_at IS NULL)
+           + (SELECT count(*) FROM entry_states WHERE due_at IS NOT NULL)
+           + (SELECT count(*) FROM start_outbox WHERE done_at IS NULL) AS outstanding
+""")
+
+
+async def count(database: AsyncEngine) -> Counts:
+    """How far the run is, but for `sent`."""
+    async with database.connect() as connection:
+        row = (await connection.execute(_COUNTS)).one()
+    return Counts(0, row.entered, row.waiting, row.messages, row.outstanding)
+
+
+async def prepare(found: Servers, project: Project, files: dict[str, str]) -> str:
+    """Applies the project; returns a write key."""
+    await apply_project(found.database, project, files, applied_by="make demo")
+    async with found.database.begin() as connection:
+        return (await keys.create(connection, "shop", "ingest", source=SOURCE)).token
+
+
+async def set_clock(database: AsyncEngine, pace: Pace, start: datetime) -> ScaledClock:
+    """Sets the clock so that `start` comes in a few seconds."""
+    ticking = pace.clock(start, datetime.now(UTC) + timedelta(seconds=LEAD))
+    async with database.begin() as connection:
+        await clock.save(connection, ticking)
+    return ticking
+
+
+async def run(
+    database: AsyncEngine,
+    base_url: str,
+    write_key: str,
+    messages: Sequence[Message],
+    ticking: ScaledClock,
+    end: datetime,
+    stop: asyncio.Event,
+    progress: Callable[[Counts, datetime], None],
+) -> Counts:
+    """Replays the messages and waits until nothing is under way any more; returns the last counts.
+
+    Gives up, without an error, `PATIENCE` after the logical instant `end` should have been reached.
+    """
+    sent, found = 0, Counts()
+
+    def taken(number: int) -> None:
+        nonlocal sent
+        sent += number
+
+    sending = asyncio.create_task(replay(base_url, write_key, messages, ticking, stop, taken))
+    last = ticking.fires_at(end) + timedelta(seconds=PATIENCE)
+    try:
+        while not stop.is_set():
+            now = datetime.now(UTC)
+            found = await count(database)
+            found.sent = sent
+            progress(found, ticking.logical(now))
+            if sending.done() and (sending.exception() is not None or found.over or now > last):
+                break
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 0.5)
+    finally:
+        if not sending.done():
+            sending.cancel()
+        with suppress(asyncio.CancelledError):
+            await sending
+    return found
+
+
+def own_servers_only() -> list[str]:
+    """Makes the process forget servers that are not the demo's; returns the settings passed over."""
+    return [name for name in ("DATABASE_URL", "TEMPORAL_ADDRESS") if os.environ.pop(name, None)]
