@@ -35,6 +35,7 @@ async def run_router(
     Without a `runner` nothing is compared with what really runs.
     """
     stop = stop or asyncio.Event()
+    log.info("router: ready")
     async with asyncio.TaskGroup() as group:
         group.create_task(Router(database).run(stop), name="router")
         group.create_task(Player(database, starter, at_once).run(stop), name="starts")

@@ -86,10 +86,14 @@ async def check(engine: AsyncEngine) -> None:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether `error` says that the database is away for now: the same work may succeed later."""
+    """Whether `error` says that the database is away for now: the same work may succeed later.
+
+    Tables or columns that are not there count too (class 42): a migration is under way or was forgotten, and
+    nothing that was to be written is to blame for it.
+    """
     if isinstance(error, DBAPIError):
         state = getattr(error.orig, "sqlstate", None) or ""
-        return error.connection_invalidated or state[:2] in ("08", "53", "57")
+        return error.connection_invalidated or state[:2] in ("08", "42", "53", "57")
     away = (OSError, PoolTimeout, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
     return isinstance(error, (*away, asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError))
 

@@ -6,7 +6,9 @@ counts, spaces and shows the tries; everything that a step must know comes back 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 
 from temporalio import activity
@@ -24,6 +26,8 @@ from engine.temporal.payloads import Result, Work
 from engine.temporal.queues import ASK, CLOSE, PERFORM, SEND
 
 Answers = Sequence[Settled | Redirect | Retry]
+BEAT = 3.0
+"""Seconds between two heartbeats. Most sends are over before the first one, and cost the server nothing."""
 
 
 class SendActivities:
@@ -88,7 +92,8 @@ async def _settled(run: Callable[[Sequence[Order]], Awaitable[Answers]], work: W
         trace=tuple(work.trace),
         trace_from=work.trace_from,
     )
-    [found] = await run([order])
+    with _saying_so():
+        [found] = await run([order])
     match found:
         case Redirect():
             return Result(redirect=found.channel)
@@ -102,3 +107,21 @@ async def _settled(run: Callable[[Sequence[Order]], Awaitable[Answers]], work: W
             )
         case _:
             return Result(wire.to_json(found))
+
+
+@contextlib.contextmanager
+def _saying_so() -> Iterator[None]:
+    """Tells Temporal now and then that this worker is still at it: one that is killed is then soon missed."""
+    loop = asyncio.get_running_loop()
+    next_beat: asyncio.TimerHandle
+
+    def beat() -> None:
+        nonlocal next_beat
+        activity.heartbeat()
+        next_beat = loop.call_later(BEAT, beat)
+
+    next_beat = loop.call_later(BEAT, beat)
+    try:
+        yield
+    finally:
+        next_beat.cancel()

@@ -29,7 +29,9 @@ with workflow.unsafe.imports_passed_through():
 HISTORY_LIMIT = 2_000
 """Events after which an enrolment continues as new, at its next wait."""
 ATTEMPT = timedelta(seconds=30)
-"""How long one try of a send may take; a worker that dies inside one is noticed after it."""
+"""How long one try of a send may take."""
+ALIVE = timedelta(seconds=10)
+"""A worker that has not said for so long that it is still at a send or effect is dead: a new try begins."""
 ACTION_ATTEMPT = timedelta(minutes=10)
 RETRIES = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=1)
@@ -239,6 +241,7 @@ class EnrolmentWorkflow:
             result_type=Result,
             task_queue=queue,
             start_to_close_timeout=attempt,
+            heartbeat_timeout=ALIVE,
             retry_policy=RETRIES,
             summary=summary,
         )

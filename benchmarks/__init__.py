@@ -1,0 +1,1 @@
+"""Measurements and trials of the whole, outside the tests: `python -m benchmarks.NAME`."""
