@@ -98,6 +98,8 @@ def input_from_json(data: dict[str, Any]) -> Any:
     for name in ("held", "values"):
         if name in values:
             values[name] = tuple(values[name])
+    if cls is Answered:
+        values.setdefault("values", ())
     if "passed_over" in values:
         values["passed_over"] = tuple((channel, reason) for channel, reason in values["passed_over"])
     return cls(**values)

@@ -13,6 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from engine.ingest.reconcile import Standing
 from engine.ingest.starts import Done, Gone, Outcome, Retry, StartRow, WakeRow
+from engine.temporal.codec import data_converter
 from engine.temporal.payloads import EnrolmentInput, Scale
 from engine.temporal.queues import JOURNEYS, SIGNAL, WORKFLOW
 
@@ -28,13 +29,18 @@ class TemporalUnreachable(Exception):
 async def connect(address: str, *, namespace: str = "default", wait: float = 10.0) -> Client:
     """A client of the server at `address` (`host:port`), tried for `wait` seconds.
 
+    Payloads are encrypted if the environment holds a key (`engine.temporal.codec`); workers made with the
+    client use the same converter.
+
     Raises:
         TemporalUnreachable: nothing answered in that time.
+        KeyMistake: the key in the environment is malformed.
     """
+    converter = data_converter()
     deadline = asyncio.get_running_loop().time() + wait
     while True:
         try:
-            return await Client.connect(address, namespace=namespace)
+            return await Client.connect(address, namespace=namespace, data_converter=converter)
         except (RPCError, RuntimeError, OSError) as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise TemporalUnreachable(
