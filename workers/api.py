@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from engine.api import create_app
+from engine.web import add_pages
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 log = logging.getLogger("kairos.api")
 
@@ -67,6 +68,7 @@ async def run_api(
         PortTaken: the address cannot be listened on.
     """
     app = create_app(database, temporal_ui=temporal_ui, open_pages=open_pages and host in LOOPBACK)
+    add_pages(app)
     config = uvicorn.Config(
         app,
         host,

@@ -26,6 +26,15 @@ async def read_json(request: Request) -> Any:
     Raises:
         Problem: too large, too slow, not gzip although it says so, or not JSON.
     """
+    return parse(await read_body(request))
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, unpacked.
+
+    Raises:
+        Problem: too large, too slow, or not gzip although it says so.
+    """
     try:
         async with asyncio.timeout(READING_SECONDS):
             body = await _read(request)
@@ -33,7 +42,7 @@ async def read_json(request: Request) -> Any:
         detail = f"the body did not come within {READING_SECONDS:.0f} seconds"
         raise Problem(408, "too-slow", detail) from None
     request.scope[BODY_READ] = True
-    return parse(body)
+    return body
 
 
 def parse(body: bytes) -> Any:

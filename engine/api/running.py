@@ -104,6 +104,11 @@ async def in_full(connection: AsyncConnection, enrolment_id: str, found: Service
     )
 
 
+async def latest(connection: AsyncConnection, journey: str, limit: int) -> list[enrolments.Enrolment]:
+    """The enrolments that entered this journey last."""
+    return await enrolments.find(connection, enrolments.Filter(journey=journey), limit=limit)
+
+
 def workflow_url(temporal_ui: str | None, workflow_id: str | None) -> str | None:
     """The page of a workflow in Temporal's interface."""
     if not temporal_ui or not workflow_id:

@@ -61,15 +61,32 @@ async def find(
     address: str | None = None,
     enrolment_id: str | None = None,
     key: str | None = None,
+    template: str | None = None,
+    search: str | None = None,
     limit: int = 50,
     before: int | None = None,
 ) -> list[OutboxMessage]:
-    """A page of messages, newest first; `before` is the id of the last one seen."""
-    wanted = {"channel": channel, "address": address, "enrolment_id": enrolment_id, "key": key}
+    """A page of messages, newest first; `before` is the id of the last one seen.
+
+    `search` is text in the address or in a part, in any case; it looks at every message.
+    """
+    wanted = {
+        "channel": channel,
+        "address": address,
+        "enrolment_id": enrolment_id,
+        "key": key,
+        "template": template,
+    }
     values = {name: value for name, value in wanted.items() if value is not None}
     clauses = [f"{name} = :{name}" for name in values]
     if before is not None:
         clauses.append("id < :before")
+    if search:
+        clauses.append(
+            "(strpos(lower(address), lower(:search)) > 0 OR EXISTS (SELECT 1 FROM jsonb_each_text(parts) p "
+            "WHERE strpos(lower(p.value), lower(:search)) > 0))"
+        )
+        values["search"] = search
     condition = f"WHERE {' AND '.join(clauses)}" if clauses else ""
     result = await connection.execute(
         sa.text(
@@ -79,3 +96,12 @@ async def find(
         {**values, "limit": limit} | ({} if before is None else {"before": before}),
     )
     return [batch.build(OutboxMessage, row) for row in result.mappings()]
+
+
+async def facets(connection: AsyncConnection) -> tuple[list[str], list[str]]:
+    """The channels and the templates of kept messages."""
+    channels = await connection.execute(sa.text("SELECT DISTINCT channel FROM outbox_messages ORDER BY 1"))
+    templates = await connection.execute(
+        sa.text("SELECT DISTINCT template FROM outbox_messages WHERE template IS NOT NULL ORDER BY 1")
+    )
+    return [row.channel for row in channels], [row.template for row in templates]
