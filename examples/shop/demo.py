@@ -35,7 +35,7 @@ from engine.temporal.found import TemporalNotFound
 from engine.temporal.server import TemporalServerError, port_near
 from examples.shop import live, records, report
 from examples.shop.differences import Difference, compare
-from examples.shop.live import Counts, DemoError, Pace
+from examples.shop.live import Counts, DemoError, Lag, Pace
 from examples.shop.records import Records
 from examples.shop.replay import ReplayFailed
 from examples.shop.stream import DAYS, MAY, Message, messages
@@ -94,7 +94,7 @@ class Outcome:
     live: Records
     simulated: Records
     differences: list[Difference]
-    counts: Counts
+    lag: Lag
 
 
 class Demo:
@@ -136,6 +136,7 @@ class Demo:
         at = MAY + timedelta(days=self.options.days)
         self.console.print(report.journeys(outcome.live, self.project.plans, at))
         self.console.print(report.verdict(outcome.differences, outcome.simulated))
+        self.say(f"  events were at worst {outcome.lag}; {self.options.grace:g} s are forgiven")
         if self.options.keep and not stop.is_set():
             self._where_to_look(found, base_url)
             await stop.wait()
@@ -161,13 +162,14 @@ class Demo:
                 done = max(0.0, (now - start).total_seconds())
                 bar.update(task, completed=done, description=_line(counts, min(now, dry.ended_at or now)))
 
-            counts = await live.run(
+            await live.run(
                 found.database, base_url, key, self.messages, ticking, dry.ended_at, stop, progress
             )
         if stop.is_set():
             return None
         got = await records.live(found.database)
-        return Outcome(got, wanted, compare(got, wanted), counts)
+        lag = await live.lag(found.database, ticking)
+        return Outcome(got, wanted, compare(got, wanted), lag)
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False)

@@ -109,6 +109,51 @@ async def count(database: AsyncEngine) -> Counts:
     return Counts(0, row.entered, row.waiting, row.messages, row.outstanding)
 
 
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the machine was behind the clock at worst, in wall seconds from the instant of an event.
+
+    As long as all of it is well within the grace, it cannot have changed an outcome.
+    """
+
+    received: float
+    routed: float
+    handed_over: float
+    """To the enrolment that the event concerns."""
+
+    def __str__(self) -> str:
+        return (
+            f"received {self.received:.1f} s, routed {self.routed:.1f} s, "
+            f"handed over {self.handed_over:.1f} s after their time"
+        )
+
+
+_WALL = "extract(epoch FROM {0} - CAST(:epoch AS timestamptz)) / :speed"
+_LAG = sa.text(f"""
+    SELECT (SELECT max({_WALL.format("received_at")} - {_WALL.format("occurred_at")})
+            FROM events WHERE source = :source) AS received,
+           (SELECT max(extract(epoch FROM routed_at - CAST(:wall AS timestamptz))
+                       - {_WALL.format("occurred_at")})
+            FROM events WHERE source = :source) AS routed,
+           (SELECT max(extract(epoch FROM done_at - CAST(:wall AS timestamptz))
+                       - {_WALL.format("CAST(payload->>'occurred_at' AS timestamptz)")})
+            FROM start_outbox WHERE kind = 'wake') AS handed_over
+""")
+
+
+async def lag(database: AsyncEngine, ticking: ScaledClock) -> Lag:
+    """The worst of the whole run."""
+    values = {
+        "epoch": ticking.epoch_logical,
+        "wall": ticking.epoch_wall,
+        "speed": ticking.speed,
+        "source": SOURCE,
+    }
+    async with database.connect() as connection:
+        row = (await connection.execute(_LAG, values)).one()
+    return Lag(float(row.received or 0), float(row.routed or 0), float(row.handed_over or 0))
+
+
 async def prepare(found: Servers, project: Project, files: dict[str, str]) -> str:
     """Applies the project; returns a write key."""
     await apply_project(found.database, project, files, applied_by="make demo")

@@ -1,0 +1,60 @@
+"""`make demo`, three days of May: real servers, real HTTP, every enrolment compared with the simulation."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def demo(home: Path, **options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "examples.shop.demo"],
+        cwd=ROOT,
+        env={**os.environ, "KAIROS_HOME": str(home), "COLUMNS": "120", **options},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.timeout(300)
+def test_three_days_of_may_come_out_as_simulated(tmp_path: Path) -> None:
+    running = demo(tmp_path, DEMO_DAYS="3", DEMO_HOURS="12")
+    said, _ = running.communicate(timeout=240)
+    assert running.returncode == 0, said
+    assert "the same as kairos simulate says" in said
+    for journey in ("unpaid-cart", "welcome", "win-back"):
+        assert f"{journey} · " in said
+
+
+@pytest.mark.timeout(300)
+def test_ctrl_c_stops_everything_that_the_demo_started(tmp_path: Path) -> None:
+    running = demo(tmp_path, DEMO_DAYS="3", DEMO_HOURS="1")
+    assert running.stdout is not None
+    said = []
+    for line in running.stdout:
+        said.append(line)
+        if "pass in a second" in line:
+            break
+    time.sleep(3)
+    running.send_signal(signal.SIGINT)
+    rest, _ = running.communicate(timeout=60)
+    assert running.returncode == 130, "".join(said) + rest
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(tmp_path) not in left
+
+
+def test_the_other_driver_is_refused_in_words(tmp_path: Path) -> None:
+    running = demo(tmp_path, DRIVER="pool")
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode == 2
+    assert "`pool` driver is not in this version" in " ".join(said.split())
+    assert "Traceback" not in said
