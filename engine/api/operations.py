@@ -13,8 +13,8 @@ from engine.api.body import read_json
 from engine.api.problems import Problem, invalid
 from engine.api.secured import managing, reading
 from engine.api.services import services
-from engine.cli.operating import Action, CannotOperate, operate
 from engine.ingest.manual import Asked, EntryRefused, enter_manually
+from engine.ingest.operating import Action, CannotOperate, operate
 from engine.store import clock, counts, entries, identities, journeys, plans
 from engine.store.database import in_transaction
 

@@ -26,7 +26,7 @@ from engine.store.journeys import Journey, Status
 from engine.store.project import StoredProject
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from engine.store.connection import AsyncConnection, AsyncEngine
 
 Kind = Literal["new", "changed", "same", "archived", "missing"]
 """`archived`: in the folder, but archived. `missing`: applied, but no longer in the folder."""

@@ -12,7 +12,7 @@ from engine.store.database import current_revision, head_revision
 from engine.store.database import upgrade as migrate
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 
 def upgrade() -> None:

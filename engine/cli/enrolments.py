@@ -26,7 +26,7 @@ from engine.store import clock, enrolments
 from engine.store.enrolments import Enrolment, Filter
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 
 class Status(StrEnum):

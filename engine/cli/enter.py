@@ -16,7 +16,7 @@ from engine.language.loader import Scalar, load
 from engine.store import clock, enrolments, events, journeys
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from engine.store.connection import AsyncConnection, AsyncEngine
 
 PATIENCE: Final = 3.0
 """Seconds to wait for the router's answer."""
@@ -97,9 +97,7 @@ def _in_words(found: Asked, journey: str) -> str:
         case "entered":
             return f"entered {journey}: enrolment {found.enrolment_id}"
         case "refused":
-            return (
-                f"{journey} did not let them in: it is paused, they are in it, or may not enter again yet"
-            )
+            return f"{journey} did not let them in: it is paused, they are in it, or may not enter again yet"
         case "waiting":
             return (
                 f"asked for, enrolment {found.enrolment_id}: no router has taken it yet "

@@ -25,7 +25,7 @@ from engine.store.effects import Effect
 from engine.store.enrolments import Enrolment
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 PATIENCE: Final = 2.0
 """Seconds to wait for Temporal: without it only what is in the database is shown."""

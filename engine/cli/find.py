@@ -30,7 +30,7 @@ from engine.store.identities import Identity
 from engine.store.profiles import Profile
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from engine.store.connection import AsyncConnection, AsyncEngine
 
 
 @dataclass(frozen=True, slots=True)

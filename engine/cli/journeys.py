@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.cli.operating import Action, CannotOperate, Operated, operate
 from engine.cli.session import (
     CommandError,
     Format,
@@ -17,9 +16,10 @@ from engine.cli.session import (
     on_database,
     print_json,
 )
+from engine.ingest.operating import Action, CannotOperate, Operated, operate
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 Journey = Annotated[str, typer.Argument(help="The journey's name.")]
 

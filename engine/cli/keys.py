@@ -24,7 +24,7 @@ from engine.store import keys
 from engine.store.keys import ApiKey, NewKey
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 
 class Scope(StrEnum):

@@ -14,7 +14,7 @@ from engine.store.profiles import Profile
 from engine.store.tables import PROFILE_KINDS
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from engine.store.connection import AsyncConnection
 
 
 async def find_profiles(connection: AsyncConnection, customer: str) -> list[Profile]:

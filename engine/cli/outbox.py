@@ -16,7 +16,7 @@ from engine.store import outbox
 from engine.store.outbox import OutboxMessage
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 LOOK_EVERY: Final = 0.5
 

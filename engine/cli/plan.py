@@ -38,7 +38,7 @@ from engine.language.project import Project
 from engine.sdk import ActionMistake
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 
 def plan(project: ProjectOption = None, format: FormatOption = Format.text) -> None:

@@ -26,7 +26,7 @@ from engine.store.database import (
 from engine.store.embedded import EmbeddedPostgres, EmbeddedPostgresError
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.cli.applying import Applied, Changes, NotApplied, apply_project, find_changes
 from engine.cli.check import check_folder
-from engine.cli.operating import CannotOperate, operate
 from engine.cli.project_folder import read_project
 from engine.core.codec import digest, plan_from_json
 from engine.core.identity import enrolment_id, workflow_id
 from engine.customers.resolve import resolve_batch
+from engine.ingest.operating import CannotOperate, operate
 from engine.store import enrolments, holds, journeys, plans, project, starts
 from engine.store.enrolments import Enrolment
 from engine.store.listening import Listener

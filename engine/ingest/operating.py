@@ -18,7 +18,7 @@ from engine.store.database import in_transaction
 from engine.store.journeys import Status
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from engine.store.connection import AsyncConnection, AsyncEngine
 
 Action = Literal["pause", "resume", "archive"]
 
