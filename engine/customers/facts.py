@@ -50,10 +50,12 @@ def event_types(catalogue: Catalogue, name: str) -> dict[str, str]:
     return {} if event is None else {key: about.type for key, about in event.properties.items()}
 
 
-def facts_of_event(catalogue: Catalogue, event: Event) -> dict[str, Any]:
-    """An event as `event` and `trigger` show it in expressions."""
+def facts_of_event(catalogue: Catalogue, event: Event, time_zone: str = "UTC") -> dict[str, Any]:
+    """An event as `event` and `trigger` show it in expressions. `time_zone` is the installation's."""
     types = event_types(catalogue, event.name)
-    return event_facts(event.name, event.event_id, event.occurred_at, event.properties, types)
+    return event_facts(
+        event.name, event.event_id, event.occurred_at, event.properties, types, _zone(time_zone)
+    )
 
 
 def attributes_of(catalogue: Catalogue, profile: Profile, zone: ZoneInfo) -> dict[str, Any]:
@@ -113,7 +115,7 @@ async def load_facts(
                 trigger=request.trigger,
                 event=request.event,
                 answers=request.answers,
-                history=_occurrences(past.get(profile_id, ()), request, catalogue),
+                history=_occurrences(past.get(profile_id, ()), request, catalogue, time_zone),
                 definitions=definitions,
                 zone=zone,
             )
@@ -141,12 +143,12 @@ async def _history(
 
 
 def _occurrences(
-    past: Sequence[Event], request: FactsRequest, catalogue: Catalogue
+    past: Sequence[Event], request: FactsRequest, catalogue: Catalogue, time_zone: str
 ) -> dict[str, list[Occurrence]]:
     found: dict[str, list[Occurrence]] = {}
     for event in past:
         if event.name in request.requirements.history and event.occurred_at <= request.now:
-            properties = facts_of_event(catalogue, event)
+            properties = facts_of_event(catalogue, event, time_zone)
             found.setdefault(event.name, []).append(Occurrence(event.occurred_at, properties))
     return found
 

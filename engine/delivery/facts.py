@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from engine.core.calendar import zone_of
 from engine.core.plan import Plan
 from engine.customers import facts as customers
 from engine.delivery.ports import LiveProject
@@ -37,13 +38,13 @@ async def load_facts(connection: AsyncConnection, project: LiveProject, looks: S
         return []
     wanted = {look.event_id for look in looks if look.event_id not in (None, look.enrolment.trigger_event_id)}
     found = await events.get_batch(connection, [i for i in wanted if i is not None]) if wanted else {}
-    catalogue = project.catalogue
+    catalogue, time_zone = project.catalogue, project.installation.time_zone
     definitions = customers.definitions_of(catalogue)
     requests = []
     for look in looks:
-        trigger = _trigger(look, catalogue)
+        trigger = _trigger(look, catalogue, time_zone)
         event = found.get(look.event_id or "")
-        seen = trigger if event is None else customers.facts_of_event(catalogue, event)
+        seen = trigger if event is None else customers.facts_of_event(catalogue, event, time_zone)
         requests.append(
             customers.FactsRequest(
                 look.enrolment.profile_id,
@@ -54,10 +55,10 @@ async def load_facts(connection: AsyncConnection, project: LiveProject, looks: S
                 look.enrolment.answers,
             )
         )
-    return await customers.load_facts(connection, requests, catalogue, project.installation.time_zone)
+    return await customers.load_facts(connection, requests, catalogue, time_zone)
 
 
-def _trigger(look: Look, catalogue: Catalogue) -> dict[str, Any]:
+def _trigger(look: Look, catalogue: Catalogue, time_zone: str) -> dict[str, Any]:
     stored = look.enrolment.trigger
     name = str(stored.get("name", ""))
     by_hand = look.plan.trigger.kind == "manual"
@@ -66,7 +67,7 @@ def _trigger(look: Look, catalogue: Catalogue) -> dict[str, Any]:
     instant = (
         datetime.fromisoformat(occurred_at) if isinstance(occurred_at, str) else look.enrolment.entered_at
     )
-    return event_facts(name, str(stored.get("id", "")), instant, stored, types)
+    return event_facts(name, str(stored.get("id", "")), instant, stored, types, zone_of(time_zone))
 
 
 def _needs(expressions: tuple[str, ...], definitions: Definitions) -> Requirements:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from engine.core.calendar import zone_of
 from engine.core.plan import Condition, Plan
 from engine.language.catalogue import Catalogue
 from engine.language.expressions import Facts, compile_expression, event_facts
@@ -40,8 +41,9 @@ def expressions_of(plan: Plan) -> Iterable[str]:
 class Judge:
     """Judges for the customers of one batch. `people` are their facts, good for any instant."""
 
-    def __init__(self, people: Mapping[str, Facts], catalogue: Catalogue) -> None:
+    def __init__(self, people: Mapping[str, Facts], catalogue: Catalogue, time_zone: str) -> None:
         self._people = people
+        self._zone = zone_of(time_zone)
         self._catalogue = catalogue
 
     def held(
@@ -78,7 +80,12 @@ class Judge:
     def event(self, event: Event) -> dict[str, Value]:
         """The event as expressions see it."""
         return event_facts(
-            event.name, event.event_id, event.occurred_at, event.properties, self._types(event.name)
+            event.name,
+            event.event_id,
+            event.occurred_at,
+            event.properties,
+            self._types(event.name),
+            self._zone,
         )
 
     def trigger(self, plan: Plan, stored: Mapping[str, Any]) -> dict[str, Value]:
@@ -86,7 +93,7 @@ class Judge:
         name = str(stored.get("name", ""))
         types = plan.trigger.properties if plan.trigger.kind == "manual" else self._types(name)
         occurred_at = datetime.fromisoformat(stored["occurred_at"])
-        return event_facts(name, str(stored.get("id", "")), occurred_at, stored, types)
+        return event_facts(name, str(stored.get("id", "")), occurred_at, stored, types, self._zone)
 
     def _types(self, name: str) -> dict[str, str]:
         declared = self._catalogue.event(name)

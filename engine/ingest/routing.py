@@ -152,7 +152,7 @@ async def _load(
     texts = {text for plan in judged for text in expressions_of(plan)}
     instants = [time.now, *(event.occurred_at for event in batch)]
     people = await load_people(connection, profile_ids, texts, edition, min(instants), max(instants))
-    judge = Judge(people, edition.catalogue)
+    judge = Judge(people, edition.catalogue, edition.installation.time_zone)
     triggers = trigger_keys(edition.journeys, batch, judge, time.instant)
     keys = {key for found in triggers.values() for key in found} | set(due)
     keys |= {key for event in batch if (key := ended_key(event)) is not None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from engine.content.errors import RenderError
@@ -64,11 +64,11 @@ def _context(
         about.pop(word, None)
     types = {name: each.type for name, each in (*BUILT_IN_ATTRIBUTES.items(), *catalogue.profile.items())}
     zone = Surroundings({}, catalogue, installation).zone()
-    first = _event(trigger, at, catalogue)
+    first = _event(trigger, at, catalogue, zone)
     return {
         "profile": typed(about, types, zone),
         "trigger": first,
-        "event": first if event is None else _event(event, at, catalogue),
+        "event": first if event is None else _event(event, at, catalogue, zone),
         "answers": answers,
         "now": at,
         "brand": installation.brand,
@@ -76,11 +76,11 @@ def _context(
     }
 
 
-def _event(given: Mapping[str, Any], at: datetime, catalogue: Catalogue) -> dict[str, Any]:
+def _event(given: Mapping[str, Any], at: datetime, catalogue: Catalogue, zone: tzinfo) -> dict[str, Any]:
     name = str(given.get("name", "preview"))
     declared = catalogue.event(name)
     types = {} if declared is None else {key: each.type for key, each in declared.properties.items()}
-    return event_facts(name, "preview", at, given, types)
+    return event_facts(name, "preview", at, given, types, zone)
 
 
 def _one(templates: TemplateSet, message: str, channel: str, context: dict[str, Any]) -> Preview:

@@ -93,7 +93,7 @@ class Simulation:
         types = self._event_types.get(name)
         if types is None:
             types = self._event_types[name] = self.surroundings.event_types(name)
-        facts = event_facts(name, id, at, properties, types)
+        facts = event_facts(name, id, at, properties, types, self.zone)
         return SimulatedEvent(id, name, at, self.next_order(), facts, enrolment_id)
 
     def next_order(self) -> int:
@@ -326,7 +326,7 @@ class Simulation:
     ) -> None:
         """Puts the customer into a `manual` journey; `properties` become those of `trigger`."""
         types = journey.plan.trigger.properties
-        facts = event_facts(_MANUAL, id, at, properties, types)
+        facts = event_facts(_MANUAL, id, at, properties, types, self.zone)
         event = SimulatedEvent(id, _MANUAL, at, self.next_order(), facts)
         person.remember(event, counted=False)
         self._trigger(person, journey, event)

@@ -64,9 +64,11 @@ def event_facts(
     occurred_at: datetime,
     properties: Mapping[str, Any],
     types: Mapping[str, str] | None = None,
+    zone: tzinfo = UTC,
 ) -> dict[str, Value]:
     """An event as `event` and `trigger` show it: properties by their declared types, flat beside `name id
-    occurred_at`, which win over properties of the same name."""
-    flat = typed(properties, types or {})
+    occurred_at`, which win over properties of the same name. `zone` is the installation's, for instants
+    without an offset."""
+    flat = typed(properties, types or {}, zone)
     flat.update(name=name, id=event_id, occurred_at=occurred_at)
     return flat
