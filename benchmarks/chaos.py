@@ -19,7 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ from engine.temporal.server import RunningServer, port_near, start_server
 from tests.integration.processes import Child, Processes, processes
 
 Victim = Literal["workers", "temporal"]
+"""`workers`: the one of journeys and the one of sends, at the same moment."""
 Say = Callable[[str], None]
 FULL = 1_500
 BATCH = 100
@@ -50,10 +51,8 @@ class Ledger:
     """What came of one run."""
 
     customers: int
-    victim: str
-    kills: int = 0
-    killed_at: list[int] = field(default_factory=list)
-    """How many the sink had taken at each kill."""
+    killed: list[tuple[str, int]] = field(default_factory=list)
+    """Who was killed, and how many the sink had taken by then."""
     exits: dict[str, int] = field(default_factory=dict)
     """Enrolments by exit; `live` for those that have not ended."""
     effects: dict[str, int] = field(default_factory=dict)
@@ -80,7 +79,7 @@ class Ledger:
             return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items())) or "none"
 
         return [
-            f"killed           {self.victim}, when the sink had {_numbers(self.killed_at)}",
+            f"killed           {', '.join(f'{who} when the sink had {n:,}' for who, n in self.killed)}",
             f"customers        {self.customers:,}",
             f"enrolments       {listed(self.exits)}",
             f"webhooks         {listed(self.effects)}; {self.called_again:,} took more than one claim",
@@ -90,10 +89,6 @@ class Ledger:
             f"duplicates       {self.duplicates:,}",
             f"seconds          {self.seconds:.1f}",
         ]
-
-
-def _numbers(numbers: list[int]) -> str:
-    return ", ".join(f"{number:,}" for number in numbers) or "-"
 
 
 def project(sink_url: str) -> dict[str, str]:
@@ -118,21 +113,20 @@ async def run(
     folder: Path,
     *,
     customers: int,
-    victim: Victim,
-    kills: int = 1,
+    victims: Sequence[Victim],
     deadline: float = 600.0,
     say: Say = lambda _: None,
 ) -> Ledger:
     """One run on a migrated database; everything else is started here and ended with it.
 
-    With `kills` of more than one, the next ones come after as much more has arrived each time.
+    The first victim is killed when a third has arrived; a second one at two thirds.
     """
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     temporal = await start_server(folder / "temporal", say=say)
     database = open_database(database_url)
     try:
         with processes(folder, database_url, temporal.address) as parts:
-            return await _run(parts, database, temporal, customers, victim, kills, deadline, say)
+            return await _run(parts, database, temporal, customers, victims, deadline, say)
     finally:
         await database.dispose()
         await asyncio.to_thread(temporal.stop)
@@ -143,8 +137,7 @@ async def _run(
     database: AsyncEngine,
     temporal: RunningServer,
     customers: int,
-    victim: Victim,
-    kills: int,
+    victims: Sequence[Victim],
     deadline: float,
     say: Say,
 ) -> Ledger:
@@ -166,20 +159,20 @@ async def _run(
         child.start(wait=False)
     for child in started:
         await asyncio.to_thread(child.wait_until_ready)
-    ledger = Ledger(customers, victim, kills)
+    ledger = Ledger(customers)
     began = time.monotonic()
     async with httpx.AsyncClient(timeout=30) as client:
         burst = asyncio.create_task(_burst(client, f"http://127.0.0.1:{api_port}", token, customers))
-        for number in range(1, kills + 1):
-            at = customers * number // (kills + 2 if kills > 1 else 3)
-            ledger.killed_at.append(await _taken(client, sink_url, at, deadline))
-            say(f"the sink has {ledger.killed_at[-1]:,}: kill -9 of {victim}")
+        for number, victim in enumerate(victims, start=1):
+            taken = await _taken(client, sink_url, customers * number // 3, deadline)
+            ledger.killed.append((victim, taken))
+            say(f"the sink has {taken:,}: kill -9 of {victim}")
             await _kill(victim, [journeys, send], temporal)
         await burst
         await _ended(database, customers, deadline, parts)
         ledger.seconds = time.monotonic() - began
-        taken = (await client.get(f"{sink_url}/ledger")).json()
-    await _count(database, ledger, taken)
+        found = (await client.get(f"{sink_url}/ledger")).json()
+    await _count(database, ledger, found)
     return ledger
 
 
@@ -280,7 +273,7 @@ async def _all(customers: int, victims: list[Victim], say: Say) -> list[Ledger]:
             await upgrade(database)
             await database.dispose()
             say(f"{customers:,} customers, kill -9 of {victim}")
-            ledgers.append(await run(url, folder / victim, customers=customers, victim=victim, say=say))
+            ledgers.append(await run(url, folder / victim, customers=customers, victims=[victim], say=say))
             for line in ledgers[-1].lines():
                 print(line, flush=True)
             print(flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,6 +26,7 @@ from workers.router import run_router
 from workers.send import run_all_sends
 
 SOURCE = "test"
+PARTS = ("router", "journeys", "send")
 
 
 @dataclass
@@ -83,8 +84,14 @@ async def kairos(
     start: datetime | None = None,
     speed: float = 1.0,
     grace: float = 1.0,
+    files: Mapping[str, str] | None = None,
+    parts: Collection[str] = PARTS,
 ) -> AsyncIterator[Kairos]:
-    """All of it, on a clock that begins at `start` and runs at `speed`."""
+    """All of it, on a clock that begins at `start` and runs at `speed`.
+
+    `files` is a project to apply before anything runs; `parts` are those that run here: fault tests run the
+    others as processes of their own, to kill them.
+    """
     database = open_database(database_url)
     now = datetime.now(UTC)
     ticking = clock.REAL_TIME
@@ -93,16 +100,20 @@ async def kairos(
         async with database.begin() as connection:
             await clock.save(connection, ticking)
     client = await connect(temporal_address)
+    running = Kairos(database, client, ticking)
+    if files is not None:
+        await running.apply(files)
     stop = asyncio.Event()
-    tasks = [
-        asyncio.create_task(
-            run_router(database, TemporalStarter(client), runner=TemporalRunner(client), stop=stop)
+    work = {
+        "router": lambda: run_router(
+            database, TemporalStarter(client), runner=TemporalRunner(client), stop=stop
         ),
-        asyncio.create_task(run_journeys(database, client, stop)),
-        asyncio.create_task(run_all_sends(database, client, stop)),
-    ]
+        "journeys": lambda: run_journeys(database, client, stop),
+        "send": lambda: run_all_sends(database, client, stop),
+    }
+    tasks = [asyncio.create_task(work[part]()) for part in parts]
     try:
-        yield Kairos(database, client, ticking)
+        yield running
     finally:
         stop.set()
         async with asyncio.timeout(30):
