@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from engine.core import codec
+from engine.core import codec, describe
 from engine.core.differences import Difference, differences
+from engine.core.plan import Plan
 from engine.language.diagnostics import Diagnostic
 from engine.language.loader import Mapping as YamlMapping
 from engine.language.loader import load, plain_data
@@ -48,6 +49,8 @@ class JourneyChange:
     under_way: int = 0
     """Enrolments on the live plan."""
     on_older_plans: int = 0
+    about: str = ""
+    """The plan in the folder, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,11 @@ def _journey_change(
 ) -> JourneyChange | None:
     plan = project.plans.get(name)
     if known is None:
-        return JourneyChange(name, "new", None, codec.digest(plan), None) if plan is not None else None
+        return (
+            None
+            if plan is None
+            else JourneyChange(name, "new", None, codec.digest(plan), None, about=_about(plan))
+        )
     if plan is None:
         if known.status == "archived":
             return None
@@ -199,6 +206,11 @@ def _journey_change(
         "archived" if known.status == "archived" else "same" if digest == known.live_digest else "changed"
     )
     return JourneyChange(name, kind, known.status, digest, known.live_digest, known.version, said)
+
+
+def _about(plan: Plan) -> str:
+    steps = f"{len(plan.steps)} step{'' if len(plan.steps) == 1 else 's'}"
+    return f"entered {describe.trigger(plan.trigger)}; {steps}"
 
 
 # --- files ----------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from engine.cli.session import (
     say,
     table,
 )
+from engine.core.identity import customer_token
 from engine.core.words import reason_in_words
 from engine.store import consents, deliveries, enrolments, events, identities
 from engine.store.deliveries import Delivery
@@ -85,6 +86,7 @@ def _data(person: Person) -> dict[str, Any]:
     profile = person.profile
     return {
         "profile_id": profile.id,
+        "temporal_customer": customer_token(profile.key),
         "external_id": profile.external_id,
         "addresses": profile.addresses,
         "attributes": profile.attributes,
@@ -136,6 +138,7 @@ def _lines(person: Person) -> Iterator[str]:
         ("time zone", profile.time_zone or ""),
         ("locale", profile.locale or ""),
         ("consents", ", ".join(_consent(*each) for each in sorted(person.consents.items()))),
+        ("in Temporal", f'KairosCustomer = "{customer_token(profile.key)}"'),
     ]
     for name, text in rows:
         if text:

@@ -1,12 +1,14 @@
-"""`kairos pause`, `kairos resume`, `kairos archive`: whether a journey runs."""
+"""`kairos journeys`, `pause`, `resume`, `archive`: which journeys there are, and whether they run."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engine.cli.project_folder import NoProject, find_project, read_project
 from engine.cli.session import (
     CommandError,
     Format,
@@ -15,13 +17,66 @@ from engine.cli.session import (
     counted,
     on_database,
     print_json,
+    refuse,
+    say,
+    table,
 )
 from engine.ingest.operating import Action, CannotOperate, Operated, operate
+from engine.language.project import journey_name
+from engine.store import enrolments, journeys
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncEngine
 
 Journey = Annotated[str, typer.Argument(help="The journey's name.")]
+
+
+def listed(project: ProjectOption = None, format: FormatOption = Format.text) -> None:
+    """List journeys: draft (in the folder, never applied), live, paused or archived, and who is under way."""
+    drafts = _in_folder(project)
+
+    async def work(database: AsyncEngine) -> list[dict[str, Any]]:
+        async with database.connect() as connection:
+            known = await journeys.all_journeys(connection)
+            counts = await enrolments.counts_by_digest(connection, known)
+        found = [
+            {
+                "journey": one.name,
+                "status": one.status,
+                "version": one.version,
+                "digest": one.live_digest,
+                "under_way": sum(counts.get(one.name, {}).values()),
+            }
+            for one in known.values()
+        ]
+        new = [name for name in drafts if name not in known]
+        found += [
+            {"journey": name, "status": "draft", "version": 0, "digest": None, "under_way": 0} for name in new
+        ]
+        return sorted(found, key=lambda each: str(each["journey"]))
+
+    found = on_database("journeys", work)
+    if format is Format.json:
+        print_json(found)
+    elif not found:
+        typer.echo("no journeys: `kairos apply` makes those of a folder live")
+    else:
+        rows = [
+            (each["journey"], each["status"], str(each["version"] or "-"), f"{each['under_way']:,}")
+            for each in found
+        ]
+        say(table(("journey", "status", "version", "under way"), rows))
+
+
+def _in_folder(project: Path | None) -> list[str]:
+    """Names of the folder's journeys; none where there is no folder, which is no mistake here."""
+    try:
+        folder = find_project(project)
+    except NoProject as error:
+        if project is not None:
+            refuse("journeys", error)
+        return []
+    return [name for path in read_project(folder) if (name := journey_name(path)) is not None]
 
 
 def pause(journey: Journey, project: ProjectOption = None, format: FormatOption = Format.text) -> None:
@@ -75,6 +130,7 @@ def in_words(done: Operated, end: bool = False) -> str:
 
 
 def register(app: typer.Typer) -> None:
+    app.command("journeys")(listed)
     app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("archive")(archive)

@@ -23,7 +23,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "simulate": ("simulate",),
     "preview": ("preview",),
     "plan": ("plan", "apply"),
-    "journeys": ("pause", "resume", "archive"),
+    "journeys": ("journeys", "pause", "resume", "archive"),
     "diagram": ("diagram",),
     "explain": ("explain",),
     "enter": ("enter",),

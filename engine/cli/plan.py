@@ -146,6 +146,7 @@ def _journey_lines(journey: JourneyChange, archive_missing: bool) -> Iterator[st
     match journey.kind:
         case "new":
             yield f"{journey.name}: new, goes live"
+            yield f"  {journey.about}"
         case "changed":
             paused = ", stays paused" if journey.status == "paused" else ""
             yield f"{journey.name}: version {journey.version} → {journey.version + 1}{paused}"

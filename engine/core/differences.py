@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.core import describe
-from engine.core.plan import Branch, Effect, Goto, Plan, Split, Step, WaitEvent
+from engine.core.plan import Branch, Goto, Plan, Split, Step, WaitEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ def _changed(old: Plan, new: Plan, before: Step, after: Step) -> list[str]:
         texts.append(
             f"{name}: {_said('; '.join(options_after))} instead of {_said('; '.join(options_before))}"
         )
-    if isinstance(after, Effect) and isinstance(before, Effect) and not texts and after.spec != before.spec:
-        texts.append(f"{name} has other settings")
     texts += _moved(old, new, before, after)
+    if not texts and after != before:
+        texts.append(f"{name} has other settings")
     return texts
 
 

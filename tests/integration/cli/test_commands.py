@@ -87,6 +87,18 @@ def test_a_project_with_mistakes_is_neither_planned_nor_applied(kairos: Kairos, 
         assert {each["path"] for each in kairos(command, code=1)["errors"]} == {"journeys/called.yaml"}
 
 
+def test_journeys_are_listed_with_their_status(kairos: Kairos, folder: Path, on_database: OnDatabase) -> None:
+    kairos("apply")
+    on_database(a_visit)
+    kairos("pause", "called")
+    (folder / "journeys/next.yaml").write_text("journey: next\ntrigger: {manual: true}\nsteps: []\n")
+    assert [(each["journey"], each["status"], each["under_way"]) for each in kairos("journeys")] == [
+        ("called", "paused", 0),
+        ("next", "draft", 0),
+        ("welcome", "live", 1),
+    ]
+
+
 def test_a_customer_is_found_by_any_identifier(kairos: Kairos, on_database: OnDatabase) -> None:
     kairos("apply")
     on_database(a_visit)

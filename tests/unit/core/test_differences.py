@@ -100,3 +100,9 @@ def test_settings_that_the_sentence_leaves_out_are_not_forgotten() -> None:
     texts = said(('https://example.com/x"}', 'https://example.com/x", retry_for: 2h}'))
     assert len(texts) == 1
     assert "retried for 2h" in texts[0]
+
+
+def test_a_setting_that_has_no_words_is_still_a_change() -> None:
+    before = BEFORE.replace("page.viewed", "message.clicked")
+    after = before.replace("for_event: message.clicked", "for_event: message.clicked, any: true")
+    assert [d.text for d in differences(compiled(before), compiled(after))] == ["`look` has other settings"]
