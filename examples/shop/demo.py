@@ -4,6 +4,8 @@
     make demo KEEP=1       the same, and everything stays up until Ctrl-C
     DEMO_DAYS=3            only the first days of May
     DEMO_HOURS=6           so many hours of the shop pass in a second
+    DEMO_GRACE=20          so many seconds may the machine be behind
+    DEMO_PICTURE=FILE      keep the report as a picture (SVG)
 
 Exit code 0: the live run and the simulation agree in every enrolment. 1: they differ. 2: it could not be run.
 """
@@ -17,11 +19,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from urllib.parse import quote
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
 from engine.cli.check import check_folder
 from engine.cli.project_folder import read_project
@@ -50,9 +55,10 @@ class Options:
     days: float = DAYS
     hours: float = 6.0
     """Logical hours a wall second."""
-    grace: float = 8.0
+    grace: float = 20.0
     """Wall seconds of lag that change nothing."""
     keep: bool = False
+    picture: Path | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Options:
@@ -73,6 +79,7 @@ class Options:
             hours=_number(environment, "DEMO_HOURS", default.hours, 24),
             grace=_number(environment, "DEMO_GRACE", default.grace, 120),
             keep=environment.get("KEEP", "") not in ("", "0", "no"),
+            picture=Path(environment["DEMO_PICTURE"]) if environment.get("DEMO_PICTURE") else None,
         )
 
 
@@ -115,56 +122,77 @@ class Demo:
             async with servers(self.say, folder=folder) as found:
                 key = await live.prepare(found, self.project, self.files)
                 over, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+                port = port_near(API_PORT)
                 working = asyncio.create_task(
-                    run_workers(found, over, port=port_near(API_PORT), project=FOLDER, ready=ready.set_result)
+                    run_workers(found, over, port=port, project=FOLDER, ready=ready.set_result)
                 )
+                showing = asyncio.create_task(self._show(found, ready, key, stop))
                 try:
-                    await asyncio.wait({working, ready}, return_when=asyncio.FIRST_COMPLETED)
-                    if working.done():
-                        working.result()
-                    return await self._on(found, ready.result(), key, stop)
+                    await asyncio.wait({working, showing}, return_when=asyncio.FIRST_COMPLETED)
+                    if not showing.done():
+                        raise DemoError(f"a worker ended: {_causes(working.exception())}")
+                    return showing.result()
                 finally:
                     over.set()
-                    await working
+                    showing.cancel()
+                    await asyncio.gather(working, showing, return_exceptions=True)
 
-    async def _on(self, found: Servers, base_url: str, key: str, stop: asyncio.Event) -> int:
+    async def _show(self, found: Servers, ready: asyncio.Future[str], key: str, stop: asyncio.Event) -> int:
+        base_url = await ready
         self.say(f"API: ready at {base_url}")
         outcome = await self.play(found, base_url, key, stop)
         if outcome is None:
             self.say("stopped")
             return INTERRUPTED
-        at = MAY + timedelta(days=self.options.days)
-        self.console.print(report.journeys(outcome.live, self.project.plans, at))
-        self.console.print(report.verdict(outcome.differences, outcome.simulated))
-        self.say(f"  events were at worst {outcome.lag}; {self.options.grace:g} s are forgiven")
+        shown = self._report(outcome)
+        self.console.print(shown)
+        if self.options.picture is not None:
+            paper = Console(record=True, width=96, file=StringIO())
+            paper.print(shown)
+            paper.save_svg(str(self.options.picture), title="make demo")
         if self.options.keep and not stop.is_set():
             self._where_to_look(found, base_url)
             await stop.wait()
         return 1 if outcome.differences else 0
+
+    def _report(self, outcome: Outcome) -> Group:
+        at = MAY + timedelta(days=self.options.days)
+        lag = f"  events were at worst {outcome.lag}; {self.options.grace:g} s are forgiven"
+        return Group(
+            report.journeys(outcome.live, self.project.plans, at),
+            report.verdict(outcome.differences, outcome.simulated),
+            Text(lag, style="dim"),
+        )
 
     async def play(self, found: Servers, base_url: str, key: str, stop: asyncio.Event) -> Outcome | None:
         """The live run and its comparison; None if it was interrupted."""
         dry = await asyncio.to_thread(simulate, self.project, None, self.messages, None, live.SOURCE)
         wanted = records.simulated(dry)
         assert dry.ended_at is not None
+        await live.warmed_up(base_url)
         pace = Pace(self.options.hours * 3600, self.options.grace)
-        start = MAY - timedelta(minutes=1)
+        start, end = MAY, dry.ended_at
         ticking = await live.set_clock(found.database, pace, start)
-        minutes = (dry.ended_at - start).total_seconds() / pace.speed / 60
+        minutes = (end - start).total_seconds() / pace.speed / 60
         self.say(
             f"{len(self.messages):,} messages of {dry.people} visitors; {self.options.hours:g} hours of the "
             f"shop pass in a second, so this takes {minutes:.1f} minutes"
         )
         with self._progress() as bar:
-            task = bar.add_task("", total=(dry.ended_at - start).total_seconds())
+            task = bar.add_task("", total=(end - start).total_seconds())
+
+            shown = start
 
             def progress(counts: Counts, now: datetime) -> None:
+                nonlocal shown
                 done = max(0.0, (now - start).total_seconds())
-                bar.update(task, completed=done, description=_line(counts, min(now, dry.ended_at or now)))
+                line = _line(counts, min(max(now, start), end))
+                bar.update(task, completed=done, description=line)
+                if not self.console.is_terminal and now >= shown:  # a log has no bar
+                    shown = now + timedelta(days=5)
+                    self.console.print(line, highlight=False)
 
-            await live.run(
-                found.database, base_url, key, self.messages, ticking, dry.ended_at, stop, progress
-            )
+            await live.run(found.database, base_url, key, self.messages, ticking, end, stop, progress)
         if stop.is_set():
             return None
         got = await records.live(found.database)
@@ -192,6 +220,12 @@ class Demo:
         self.say("  stop          Ctrl-C")
 
 
+def _causes(error: BaseException | None) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_causes(inner) for inner in error.exceptions)
+    return f"{type(error).__name__}: {error}"
+
+
 def _line(counts: Counts, now: datetime) -> str:
     return (
         f"[bold]{now:%d %b}[/]  {counts.sent:,} sent in · {counts.entered} entered · "
@@ -204,6 +238,9 @@ def main() -> int:
     console = Console()
     log_to_stderr()
     logging.getLogger().setLevel(logging.WARNING)
+    # A machine under load makes Temporal's core warn of slow tasks, right through the progress bar.
+    quiet = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=quiet)))
     try:
         demo = Demo(Options.read(os.environ), console)
         return asyncio.run(demo.run())

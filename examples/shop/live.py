@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import httpx
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -27,8 +29,10 @@ from workers.dev import Servers
 
 SOURCE: Final = "shop"
 """Of the events: ids are made of it, so the simulation is told the same."""
-LEAD: Final = 3.0
-"""Wall seconds from setting the clock to the first message."""
+LEAD: Final = 5.0
+"""Wall seconds from setting the clock to the instant it begins at."""
+CALM: Final = 1.0
+"""Wall seconds without a stall that show that the workers have started."""
 PATIENCE: Final = 60.0
 """Wall seconds that the last enrolment may be behind its time before the run counts as stuck."""
 
@@ -159,6 +163,20 @@ async def prepare(found: Servers, project: Project, files: dict[str, str]) -> st
     await apply_project(found.database, project, files, applied_by="make demo")
     async with found.database.begin() as connection:
         return (await keys.create(connection, "shop", "ingest", source=SOURCE)).token
+
+
+async def warmed_up(base_url: str) -> None:
+    """Waits until the workers of this process have started: they take its time in one piece.
+
+    A machine that never comes to rest is not waited for longer than ten seconds.
+    """
+    calm_since = begun = time.monotonic()
+    async with httpx.AsyncClient(base_url=base_url, timeout=30, trust_env=False) as client:
+        await client.get("/healthz")
+    while (now := time.monotonic()) - calm_since < CALM and now - begun < 10:
+        await asyncio.sleep(0.05)
+        if time.monotonic() - now > 0.15:
+            calm_since = time.monotonic()
 
 
 async def set_clock(database: AsyncEngine, pace: Pace, start: datetime) -> ScaledClock:

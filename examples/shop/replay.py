@@ -31,6 +31,8 @@ async def replay(
 ) -> None:
     """Sends each message to `POST /v1/batch` once its `timestamp` has come on the clock, in order.
 
+    Those of before the clock's beginning (who the visitors are) are sent at once.
+
     A request that finds nobody is made again: `messageId` makes that harmless. Ends early when `stop` is set.
 
     Args:
@@ -45,7 +47,7 @@ async def replay(
         base_url=base_url, auth=(write_key, ""), timeout=30, trust_env=False
     ) as client:
         while place < len(messages) and not stop.is_set():
-            now, end = clock.logical(datetime.now(UTC)), place
+            now, end = max(clock.logical(datetime.now(UTC)), clock.epoch_logical), place
             while end < len(messages) and end - place < MOST_AT_ONCE and stamps[end] <= now:
                 end += 1
             if end == place:
