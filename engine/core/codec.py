@@ -101,6 +101,9 @@ def plan_from_json(data: dict[str, Any]) -> Plan:
     values["trigger"] = _trigger(data["trigger"])
     steps = [_step(item) for item in data["steps"]]
     values["steps"] = {step.id: step for step in steps}
+    # PostgreSQL's `jsonb` puts an object's members in an order of its own; places are in file order.
+    places = data.get("path", {})
+    values["path"] = {step.id: places[step.id] for step in steps if step.id in places} | places
     if "goal" in data:
         goal = data["goal"]
         values["goal"] = Goal(Condition(**goal["when"]), timedelta(seconds=goal["within"]))

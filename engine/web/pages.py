@@ -13,6 +13,7 @@ from uuid import UUID
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from engine import diagram
 from engine.api import operations, running, shapes
@@ -53,6 +54,15 @@ def _instant(value: datetime | None) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if value is not None else "–"
 
 
+def _worded(text: str) -> Markup:
+    """Names between backticks as code."""
+    parts = [
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
+        for number, part in enumerate(text.split("`"))
+    ]
+    return Markup("").join(parts)
+
+
 _templates = Environment(
     loader=PackageLoader("engine.web"),
     autoescape=True,
@@ -61,6 +71,7 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.filters["instant"] = _instant
+_templates.filters["worded"] = _worded
 
 
 def _page(request: Request, template: str, status: int = 200, **values: Any) -> Response:

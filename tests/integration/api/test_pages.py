@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 
 import httpx
@@ -85,7 +86,7 @@ async def test_older_messages_are_on_the_next_page(pages: httpx.AsyncClient, dat
 
 async def test_an_enrolment_is_told_in_words_with_its_diagram(pages: httpx.AsyncClient, shop: Shop) -> None:
     page = (await pages.get(f"/enrolments/{shop.live}")).text
-    assert "`coupon-reminder` sent by sms" in page
+    assert "<code>coupon-reminder</code> sent by sms" in page
     assert 'src="data:image/svg+xml;base64,' in page
     assert f"http://127.0.0.1:8233/namespaces/default/workflows/unpaid-cart%2F{shop.live}" in page
     missing = await pages.get("/enrolments/00000000-0000-0000-0000-000000000000")
@@ -96,7 +97,9 @@ async def test_journeys_show_state_and_counts(pages: httpx.AsyncClient, shop: Sh
     assert "Bring back an unpaid cart" in (await pages.get("/journeys")).text
     page = (await pages.get("/journeys/unpaid-cart")).text
     assert "Exit goal" in page
-    assert 'src="data:image/svg+xml;base64,' in page
+    picture = page.split('src="data:image/svg+xml;base64,')[1].split('"')[0]
+    drawn = base64.b64decode(picture).decode()
+    assert drawn.index("offer-test") < drawn.index("plain-reminder") < drawn.index("last-call")
     assert (await pages.get("/journeys/nothing")).status_code == 404
 
 
