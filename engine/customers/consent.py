@@ -21,15 +21,28 @@ async def record(connection: AsyncConnection, entries: Sequence[Consent]) -> dic
     return await consents.current(connection, {entry.profile_id for entry in entries})
 
 
-def all_withdrawn(current: CurrentConsents, category: str = "marketing") -> bool:
-    """Whether something was recorded, and nothing is granted any more: live enrolments end `unsubscribed`."""
+def all_withdrawn(current: CurrentConsents, rule: str = "opt_in", category: str = "marketing") -> bool:
+    """Whether something was recorded, and nothing is allowed any more: live enrolments end `unsubscribed`.
+
+    `rule` is the installation's for the category. Where it is not `opt_in`, silence means yes, so that only
+    a word on every channel withdraws all.
+    """
     said = current.channels(category)
+    if rule != "opt_in" and EVERY_CHANNEL not in said:
+        return False
     return bool(said) and not any(said.values())
 
 
 async def granted(
-    connection: AsyncConnection, profile_ids: Iterable[str], at: datetime | None = None
+    connection: AsyncConnection,
+    profile_ids: Iterable[str],
+    rule: str = "opt_in",
+    at: datetime | None = None,
 ) -> dict[str, dict[str, bool]]:
-    """Marketing consents as `consent(channel)` reads them: profile to channel to answer, `*` for the rest."""
+    """Marketing consents as `consent(channel)` reads them: profile to channel to answer, `*` for the rest.
+
+    `rule` is the installation's for marketing: unless it is `opt_in`, silence means yes.
+    """
     found = await consents.current(connection, profile_ids, at)
-    return {profile_id: current.channels() for profile_id, current in found.items()}
+    silence = {} if rule == "opt_in" else {EVERY_CHANNEL: True}
+    return {profile_id: {**silence, **current.channels()} for profile_id, current in found.items()}

@@ -76,12 +76,13 @@ async def load_facts(
     requests: Sequence[FactsRequest],
     catalogue: Catalogue,
     time_zone: str = "UTC",
+    consent_rule: str = "opt_in",
 ) -> list[Facts]:
     """Facts for each request, in order; an unknown profile is one of which nothing is known.
 
     History holds events that are stored, routed or not, and occurred at or before the request's `now`. Of a
     merged profile the facts are those of the profile it was merged into. `time_zone` is the installation's:
-    the zone of those who have none of their own.
+    the zone of those who have none of their own. `consent_rule` is its rule for marketing.
     """
     if not requests:
         return []
@@ -91,7 +92,7 @@ async def load_facts(
     }
     agreed: Mapping[str, Mapping[str, bool]] = {}
     if wanted := {ids[r.profile_id] for r in requests if r.requirements.consents}:
-        agreed = await consent.granted(connection, wanted)
+        agreed = await consent.granted(connection, wanted, consent_rule)
     lists: Mapping[str, set[str]] = {}
     if wanted := {ids[r.profile_id] for r in requests if r.requirements.segments}:
         lists = await segments.of_profiles(connection, wanted)

@@ -55,7 +55,8 @@ async def load_facts(connection: AsyncConnection, project: LiveProject, looks: S
                 look.enrolment.answers,
             )
         )
-    return await customers.load_facts(connection, requests, catalogue, time_zone)
+    rule = project.installation.consent["marketing"]
+    return await customers.load_facts(connection, requests, catalogue, time_zone, rule)
 
 
 def _trigger(look: Look, catalogue: Catalogue, time_zone: str) -> dict[str, Any]:

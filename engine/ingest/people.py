@@ -28,7 +28,9 @@ async def load_people(
     """Facts of each profile, enough for these expressions at any instant between the two."""
     needs = _stretched(requirements(texts, definitions_of(edition.catalogue)), latest - earliest)
     requests = [FactsRequest(profile_id, latest, needs) for profile_id in sorted(profile_ids)]
-    found = await load_facts(connection, requests, edition.catalogue, edition.installation.time_zone)
+    installation = edition.installation
+    rule = installation.consent["marketing"]
+    found = await load_facts(connection, requests, edition.catalogue, installation.time_zone, rule)
     return {request.profile_id: facts for request, facts in zip(requests, found, strict=True)}
 
 
@@ -39,10 +41,13 @@ def _stretched(needs: Requirements, span: timedelta) -> Requirements:
     return needs
 
 
-async def withdrawn(connection: AsyncConnection, batch: Iterable[Event]) -> frozenset[str]:
-    """Ids of the `consent.changed` events after which a customer has withdrawn all marketing consent."""
+async def withdrawn(connection: AsyncConnection, batch: Iterable[Event], rule: str) -> frozenset[str]:
+    """Ids of the `consent.changed` events after which a customer has withdrawn all marketing consent.
+
+    `rule` is the installation's for marketing.
+    """
     changed = [e for e in batch if e.name == "consent.changed" and e.properties.get("granted") is False]
     if not changed:
         return frozenset()
     current = await consents.current(connection, {event.profile_id for event in changed})
-    return frozenset(event.event_id for event in changed if all_withdrawn(current[event.profile_id]))
+    return frozenset(event.event_id for event in changed if all_withdrawn(current[event.profile_id], rule))

@@ -172,7 +172,8 @@ async def _load(
     )
     followed = [_followed(row, plans[row.digest], judge, known) for row in rows if row.digest in plans]
     followers = Followers(followed, judge, time.given_at, time.instant)
-    return _Turn(entry, followers, await withdrawn(connection, batch))
+    rule = edition.installation.consent["marketing"]
+    return _Turn(entry, followers, await withdrawn(connection, batch, rule))
 
 
 async def _enrolments(

@@ -63,6 +63,9 @@ class Simulation:
         self.attribute_types = surroundings.attribute_types()
         self.zone: tzinfo = surroundings.zone()
         self.policy = Settings(surroundings.installation.consent)
+        opt_in = surroundings.installation.consent.get("marketing") == "opt_in"
+        self.presumed: dict[str, bool] = {} if opt_in else {EVERY_CHANNEL: True}
+        """What silence means for marketing."""
         self.enrolments: list[Enrolment] = []
         self.refused: dict[str, dict[str, int]] = {name: {} for name in self.journeys}
         """Journey to reason to how many entries were refused for it."""
@@ -313,8 +316,7 @@ class Simulation:
     def _may_market(self, person: Person) -> bool:
         if any(person.consents.values()):
             return True
-        opted_out_only = self.surroundings.installation.consent.get("marketing") != "opt_in"
-        return opted_out_only and EVERY_CHANNEL not in person.consents
+        return bool(self.presumed) and EVERY_CHANNEL not in person.consents
 
     def enter(
         self,
@@ -434,7 +436,7 @@ class Simulation:
             tags=person.tags,
             segments=person.segments,
             stage=person.stage,
-            consents=person.consents,
+            consents={**self.presumed, **person.consents} if self.presumed else person.consents,
             trigger=None if trigger is None else trigger.facts,
             event=None if event is None else event.facts,
             history=person.history,

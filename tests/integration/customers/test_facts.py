@@ -164,6 +164,24 @@ async def test_consent_and_membership_are_read_as_they_stand(connection: AsyncCo
     assert all_withdrawn(gone[profile_id])
 
 
+async def test_where_silence_means_yes_one_withdrawal_leaves_the_other_channels(
+    connection: AsyncConnection,
+) -> None:
+    profile_id = await someone(connection)
+    without_push = await record(connection, [Consent(profile_id, "push", False, NOON)])
+    assert all_withdrawn(without_push[profile_id])
+    assert not all_withdrawn(without_push[profile_id], "opt_out")
+
+    needs = requirements(['consent("sms")'], definitions_of(CATALOGUE))
+    [facts] = await load_facts(
+        connection, [FactsRequest(profile_id, NOON, needs)], CATALOGUE, consent_rule="opt_out"
+    )
+    assert [evaluate(f'consent("{channel}")', facts) for channel in ("push", "sms")] == [False, True]
+
+    gone = await record(connection, [Consent(profile_id, "*", False, NOON + timedelta(minutes=1))])
+    assert all_withdrawn(gone[profile_id], "opt_out")
+
+
 async def test_an_event_shows_its_properties_by_their_types(connection: AsyncConnection) -> None:
     profile_id = await someone(connection)
     await pay(connection, profile_id, 1)
