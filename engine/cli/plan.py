@@ -136,10 +136,20 @@ def change_lines(changes: Changes, archive_missing: bool = False) -> Iterator[st
         yield f"{counted(same, 'journey')} without a change"
     if changes.files:
         yield ""
-        yield "Live at once, also for enrolments under way:"
-        for file in changes.files:
-            keys = f": {', '.join(file.keys)}" if file.keys else ""
-            yield f"  {file.path} {'is ' if file.change != 'changed' else ''}{file.change}{keys}"
+        yield from _file_lines(changes)
+
+
+def _file_lines(changes: Changes) -> Iterator[str]:
+    yield "Live at once, also for enrolments under way:"
+    if changes.first:
+        templates = [file for file in changes.files if file.path.startswith("templates/")]
+        yield from (f"  {file.path}" for file in changes.files if file not in templates)
+        if templates:
+            yield f"  {counted(len(templates), 'file')} under templates/"
+        return
+    for file in changes.files:
+        keys = f": {', '.join(file.keys)}" if file.keys else ""
+        yield f"  {file.path} {'is ' if file.change != 'changed' else ''}{file.change}{keys}"
 
 
 def _journey_lines(journey: JourneyChange, archive_missing: bool) -> Iterator[str]:
