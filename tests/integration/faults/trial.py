@@ -14,11 +14,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.service import RPCError
 
 from engine.core.commands import Trace
 from engine.language.project import check_project
 from engine.simulator import simulate
 from engine.store import traces
+from engine.store.enrolments import Enrolment
 from tests.integration.harness import SOURCE, Kairos
 
 START = datetime(2026, 11, 11, 2, 0, tzinfo=UTC)
@@ -100,9 +102,12 @@ async def replay(running: Kairos, messages: Sequence[Message]) -> None:
 
 
 async def assert_undisturbed(
-    database: AsyncEngine, files: Mapping[str, str], messages: Iterable[Message]
+    database: AsyncEngine, files: Mapping[str, str], messages: Iterable[Message], *, others: int = 0
 ) -> None:
-    """Every enrolment, with every line of its trace, is as if nothing had happened; one row a step."""
+    """Every enrolment, with every line of its trace, is as if nothing had happened; one row a step.
+
+    `others` is how many enrolments there are besides those that these messages lead to.
+    """
     report = simulate(check_project(files), None, list(messages), source=SOURCE)
     wanted = {enrolment.id: _shared(enrolment.trace) for enrolment in report.enrolments}
     assert wanted, "the undisturbed run has no enrolment: the trial shows nothing"
@@ -110,7 +115,8 @@ async def assert_undisturbed(
         rows = await connection.execute(sa.text("SELECT id::text AS id, status FROM enrolments"))
         status = {row.id: row.status for row in rows}
         stored = await traces.read_batch(connection, status)
-    assert status == dict.fromkeys(wanted, "ended")
+    assert {id: status.get(id) for id in wanted} == dict.fromkeys(wanted, "ended")
+    assert len(status) == len(wanted) + others
     for enrolment_id, trace in wanted.items():
         assert _shared(stored.get(enrolment_id, ())) == trace
     await assert_one_row_a_step(database, wanted)
@@ -145,7 +151,7 @@ async def assert_one_row_a_step(
             for line in trace
             if line.result in ("sent", "done", "failed", "skipped", "unknown") and line.step
         }
-        assert set(counts) == acted
+        assert {place for place in counts if place[0] in wanted} == acted
 
 
 def _shared(lines: Iterable[Trace]) -> list[Trace]:
@@ -161,3 +167,24 @@ async def until(what: str, holds: Any, seconds: float = 60) -> None:
                 await asyncio.sleep(0.1)
     except TimeoutError:
         raise AssertionError(f"waited {seconds} s for {what}") from None
+
+
+async def standing_at(running: Kairos, step: str, count: int) -> list[Enrolment]:
+    """Waits until that many live enrolments wait in `step`, and returns all live ones."""
+
+    async def holds() -> bool:
+        live = [e for e in await running.enrolments() if e.status == "live"]
+        return [await _waits_in(running, e) for e in live].count(step) == count
+
+    await until(f"{count} enrolments waiting in {step}", holds)
+    return [e for e in await running.enrolments() if e.status == "live"]
+
+
+async def _waits_in(running: Kairos, enrolment: Enrolment) -> str | None:
+    assert enrolment.workflow_id is not None
+    try:
+        found = await running.client.get_workflow_handle(enrolment.workflow_id).query("state")
+    except RPCError:  # not started yet
+        return None
+    state = found["state"]
+    return str(state["step"]) if state["phase"] == "waiting" else None
