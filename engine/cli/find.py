@@ -63,7 +63,7 @@ def find(
         print_json([_data(person) for person in found])
     else:
         for place, person in enumerate(found):
-            say(["", *_lines(person)] if place else _lines(person))
+            say(["", *person_lines(person)] if place else person_lines(person))
     if not found:
         typer.echo(f"kairos find: nobody is known as {customer}", err=True)
         raise typer.Exit(1)
@@ -127,7 +127,8 @@ def delivery_data(found: Delivery) -> dict[str, Any]:
     }
 
 
-def _lines(person: Person) -> Iterator[str]:
+def person_lines(person: Person) -> Iterator[str]:
+    """The page about one customer."""
     profile = person.profile
     yield f"profile {profile.id}, since {instant(profile.created_at)}"
     rows = [

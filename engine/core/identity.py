@@ -46,6 +46,11 @@ def workflow_id(journey: str, enrolment: str) -> str:
     return f"{journey}/{enrolment}"
 
 
+def customer_token(key: str) -> str:
+    """What `KairosCustomer` holds in Temporal: the first 16 digits of the profile's key, which tell nothing."""
+    return key[:16]
+
+
 def delivery_key(enrolment: str, step: str) -> str:
     """The idempotency key of one message or effect: the same over retries, resets and restarts."""
     return _uuid5(f"delivery\x00{enrolment}\x00{step}")

@@ -182,7 +182,7 @@ class StepRules:
         node, tree, kind = value
         if not fits(tree, kind, wanted):
             hint = None
-            if wanted == "text" and kind in ("number", "boolean"):
+            if wanted == "text" and isinstance(tree, Constant):
                 hint = f"text is written with quotes inside quotes: `\"'{node.text[:40]}'\"`"
             self.reporter.error(
                 "J506",

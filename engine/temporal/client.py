@@ -11,6 +11,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from engine.core.identity import customer_token
 from engine.ingest.reconcile import Standing
 from engine.ingest.starts import Done, Gone, Outcome, Retry, StartRow, WakeRow
 from engine.temporal.codec import data_converter
@@ -48,11 +49,6 @@ async def connect(address: str, *, namespace: str = "default", wait: float = 10.
                     "Start one with `kairos dev`, or set TEMPORAL_ADDRESS to the one you run."
                 ) from error
             await asyncio.sleep(0.3)
-
-
-def customer_token(key: str) -> str:
-    """What `KairosCustomer` holds: the first 16 digits of the profile's key, which tells nothing."""
-    return key[:16]
 
 
 def enrolment_input(payload: Mapping[str, Any]) -> EnrolmentInput:
