@@ -1,0 +1,144 @@
+"""From an event at the API to its message at a local sink, with no wait in the journey; what it is made of.
+
+Every process runs on this machine, so their clocks are one. The parts come from records that are kept anyway:
+the answer of the API, the router's mark on the event, Temporal's history of the enrolment, the arrival at the
+sink.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import sqlalchemy as sa
+
+from benchmarks.findings import Finding, figure, limited
+from benchmarks.flow import Flow, flowing
+from benchmarks.lab import Lab
+from benchmarks.statistics import percentile
+
+FULL = 150
+RATE = 5
+WARM = 10
+LIMIT = 250.0
+PARTS = (
+    "intake, until it is acknowledged",
+    "router, until it takes the event",
+    "router's transaction and start of the workflow",
+    "first workflow task, until the send is scheduled",
+    "the send waits for its worker",
+    "claim, decision, rendering, HTTP",
+)
+
+
+def project(sink_url: str) -> dict[str, str]:
+    """Event, message by webhook."""
+    return {
+        "kairos.yaml": f"""version: 1
+channels:
+  webhook: {{adapter: webhook, settings: {{url: "{sink_url}/message"}}}}
+""",
+        "journeys/catalog.yaml": "events:\n  note.made:\n    properties: {number: number}\n",
+        "journeys/note.yaml": """journey: note
+category: transactional
+trigger: {event: note.made}
+steps:
+  - {id: tell, message: {template: note, channels: [webhook]}}
+""",
+        "templates/note/webhook.json.j2": '{"number": {{ trigger.number | default(0) }} }\n',
+    }
+
+
+async def run(lab: Lab) -> list[Finding]:
+    """The 95th percentile at five events a second, and the medians of its parts."""
+    count = lab.sized(FULL, 15)
+
+    def name(_: str, body: dict[str, Any]) -> str:
+        return f"message/{int(body['number'])}"
+
+    async with flowing(lab, "latency", project, name) as flow:
+        for number in range(-WARM, 0):
+            await _send(flow, number)
+            await flow.sink.counted.reached("message", WARM + number + 1, 60)
+        began = time.time()
+        answered: dict[int, tuple[float, float]] = {}
+
+        async def one(number: int) -> None:
+            sent = time.time()
+            await _send(flow, number)
+            answered[number] = sent, time.time()
+
+        tasks = []
+        for number in range(count):
+            await asyncio.sleep(max(0.0, began + number / RATE - time.time()))
+            tasks.append(asyncio.create_task(one(number)))
+        await asyncio.gather(*tasks)
+        await flow.sink.counted.reached("message", WARM + count, 120)
+        took = [1_000 * (flow.sink.came[f"message/{n}"] - answered[n][0]) for n in range(count)]
+        parts = await _parts(flow, answered)
+    p50, p95 = percentile(took, 0.5), percentile(took, 0.95)
+    made_of = "; ".join(
+        f"{part} {figure(percentile(times, 0.5))} ms" for part, times in zip(PARTS, parts, strict=True)
+    )
+    return [
+        limited(
+            f"event in → message at a local sink, {RATE} a second, p95",
+            p95,
+            LIMIT,
+            unit="ms",
+            notes=[
+                f"{count} events: p50 {figure(p50)} ms, p95 {figure(p95)} ms, longest {figure(max(took))} ms",
+                f"made of (medians): {made_of}",
+            ],
+        )
+    ]
+
+
+async def _send(flow: Flow, number: int) -> None:
+    event = {
+        "userId": f"customer-{number}",
+        "event": "note.made",
+        "messageId": f"note-{number}",
+        "timestamp": datetime.now(UTC).isoformat(),
+        "properties": {"number": number},
+    }
+    await flow.post("/v1/track", event)
+
+
+async def _parts(flow: Flow, answered: dict[int, tuple[float, float]]) -> list[list[float]]:
+    """Milliseconds of each part, for each event."""
+    async with flow.database.connect() as connection:
+        rows = await connection.execute(
+            sa.text(
+                "SELECT e.message_id, e.routed_at, n.workflow_id FROM events e "
+                "JOIN enrolments n ON n.trigger_event_id = e.event_id"
+            )
+        )
+        known = {str(row.message_id): (row.routed_at, row.workflow_id) for row in rows}
+    parts: list[list[float]] = [[] for _ in PARTS]
+    for number, (sent, acknowledged) in answered.items():
+        routed_at, workflow_id = known[f"note-{number}"]
+        begun, scheduled, started = await _steps(flow, workflow_id)
+        came = flow.sink.came[f"message/{number}"]
+        instants = [sent, acknowledged, routed_at.timestamp(), begun, scheduled, started, came]
+        for part, (earlier, later) in zip(parts, pairwise(instants), strict=True):
+            part.append(1_000 * (later - earlier))
+    return parts
+
+
+async def _steps(flow: Flow, workflow_id: str) -> tuple[float, float, float]:
+    """When the workflow began, and when its send was scheduled and started."""
+    history = await flow.client.get_workflow_handle(workflow_id).fetch_history()
+    at = {"begun": 0.0, "scheduled": 0.0, "started": 0.0}
+    for event in history.events:
+        instant = event.event_time.ToMicroseconds() / 1_000_000
+        if event.HasField("workflow_execution_started_event_attributes"):
+            at["begun"] = instant
+        elif event.HasField("activity_task_scheduled_event_attributes"):
+            at["scheduled"] = instant
+        elif event.HasField("activity_task_started_event_attributes"):
+            at["started"] = instant
+    return at["begun"], at["scheduled"], at["started"]
