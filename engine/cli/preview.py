@@ -10,10 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli.folder import Folder, FolderError, open_folder
-from engine.cli.project_folder import NoProject
+from engine.cli.check import check_folder
+from engine.cli.project_folder import NoProject, find_project
 from engine.content import TemplateSet
 from engine.language.loader import load, plain_data
+from engine.language.project import Project
 from engine.sdk import ActionMistake
 from engine.simulator.preview import Preview
 from engine.simulator.preview import preview as render_preview
@@ -38,8 +39,8 @@ def preview(
     if format not in ("text", "json"):
         raise typer.BadParameter("expected text or json", param_hint="--format")
     try:
-        folder = open_folder(project)
-        found = _preview(folder, message, channel, _profile(profile))
+        checked = check_folder(find_project(project))
+        found = _preview(checked, message, channel, _profile(profile))
     except (NoProject, ActionMistake) as error:
         typer.echo(f"kairos preview: {error}", err=True)
         raise typer.Exit(2) from None
@@ -51,46 +52,44 @@ def preview(
     raise typer.Exit(1 if any(each.problem for each in found) else 0)
 
 
-def _preview(folder: Folder, message: str, channel: str | None, given: dict[str, Any]) -> list[Preview]:
-    templates = TemplateSet(folder.project.templates)
+def _preview(project: Project, message: str, channel: str | None, given: dict[str, Any]) -> list[Preview]:
+    templates = TemplateSet(project.templates)
     try:
         return render_preview(
             templates,
             message,
             given,
             datetime.now(UTC),
-            catalogue=folder.project.catalogue,
-            installation=folder.project.installation,
+            catalogue=project.catalogue,
+            installation=project.installation,
             channel=channel,
         )
     except KeyError:
         known = templates.channels(message)
         if known:
-            raise FolderError(
-                f"`{message}` is not there for {channel}; it is for {', '.join(known)}"
-            ) from None
+            raise NoProject(f"`{message}` is not there for {channel}; it is for {', '.join(known)}") from None
         names = ", ".join(templates.messages()) or "none"
-        raise FolderError(f"there is no message `{message}`; there are: {names}") from None
+        raise NoProject(f"there is no message `{message}`; there are: {names}") from None
 
 
 def _profile(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise FolderError(f"{path}: {error}") from None
+        raise NoProject(f"{path}: {error}") from None
     if path.suffix == ".json":
         try:
             data = json.loads(text)
         except ValueError as error:
-            raise FolderError(f"{path}: not JSON: {error}") from None
+            raise NoProject(f"{path}: not JSON: {error}") from None
     else:
         root, reporter = load(str(path), text)
         if root is None or reporter.failed:
             first = reporter.found[0].message if reporter.found else "empty"
-            raise FolderError(f"{path}: {first}")
+            raise NoProject(f"{path}: {first}")
         data = plain_data(root)
     if not isinstance(data, dict):
-        raise FolderError(f"{path}: expected a mapping, as `profile` in scenarios")
+        raise NoProject(f"{path}: expected a mapping, as `profile` in scenarios")
     return data
 
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli.folder import FolderError, open_folder
-from engine.cli.project_folder import NoProject
+from engine.cli.check import check_folder
+from engine.cli.project_folder import NoProject, find_project
 from engine.core.words import EXITS, reason_in_words
 from engine.sdk import ActionMistake
 from engine.simulator import JourneyReport, Report, Tally
@@ -50,11 +50,11 @@ def simulate(
         raise typer.BadParameter("expected text or json", param_hint="--format")
     end = _instant(until)
     try:
-        folder = open_folder(project)
-        if journey not in folder.project.plans:
-            raise FolderError(_no_journey(journey, folder.project.errors, folder.project.plans))
+        found = check_folder(find_project(project))
+        if journey not in found.plans:
+            raise NoProject(_no_journey(journey, found.errors, found.plans))
         messages = [*_known(profiles, _lines(events)), *_lines(events)] if profiles else _lines(events)
-        report = simulate_stream(folder.project, [journey], messages, end, source)
+        report = simulate_stream(found, [journey], messages, end, source)
     except (NoProject, ActionMistake) as error:
         typer.echo(f"kairos simulate: {error}", err=True)
         raise typer.Exit(2) from None
@@ -96,9 +96,9 @@ def _lines(path: Path) -> Iterator[object]:
                     try:
                         yield json.loads(line)
                     except ValueError:
-                        raise FolderError(f"{path}:{number}: not JSON; every line is one message") from None
+                        raise NoProject(f"{path}:{number}: not JSON; every line is one message") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise FolderError(f"{path}: {error}") from None
+        raise NoProject(f"{path}: {error}") from None
 
 
 def _known(path: Path, events: Iterator[object]) -> Iterator[object]:

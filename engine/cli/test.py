@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli.folder import Folder, FolderError, open_folder
-from engine.cli.project_folder import NoProject
+from engine.cli.check import check_folder
+from engine.cli.project_folder import NoProject, find_project, read_project
 from engine.cli.trace_words import trace_lines
 from engine.language.diagnostics import Diagnostic
 from engine.language.listing import as_text
+from engine.language.project import Project
 from engine.sdk import ActionMistake
 from engine.simulator import Coverage, Difference, Result, SuiteRun, run_suite
 
@@ -46,12 +47,13 @@ def run_scenarios(
     if format not in ("text", "json"):
         raise typer.BadParameter("expected text or json", param_hint="--format")
     try:
-        folder = open_folder(project)
-        chosen = _chosen(folder, paths) if paths else None
+        root = find_project(project)
+        checked = check_folder(root)
+        chosen = _chosen(root, checked, paths) if paths else None
     except (NoProject, ActionMistake) as error:
         typer.echo(f"kairos test: {error}", err=True)
         raise typer.Exit(2) from None
-    mistakes = _mistakes(folder, chosen)
+    mistakes = _mistakes(checked, chosen)
     if mistakes:
         typer.echo(as_text(mistakes), err=True, nl=False)
         typer.echo(
@@ -59,7 +61,7 @@ def run_scenarios(
             err=True,
         )
         raise typer.Exit(2)
-    suite = run_suite(folder.project, chosen)
+    suite = run_suite(checked, chosen)
     low = [covered for covered in suite.coverage if covered.percent < min_coverage]
     if format == "json":
         typer.echo(json.dumps(suite_json(suite), ensure_ascii=False, indent=2))
@@ -70,22 +72,24 @@ def run_scenarios(
     raise typer.Exit(1 if suite.failed or low else 0)
 
 
-def _chosen(folder: Folder, paths: list[str]) -> list[str]:
+def _chosen(root: Path, project: Project, paths: list[str]) -> list[str]:
     """Scenario files that `paths` mean: files, folders, journey files or names of journeys."""
     known = [
-        path for path in folder.files if path.startswith("journeys/tests/") and path.endswith(".test.yaml")
+        path
+        for path in read_project(root)
+        if path.startswith("journeys/tests/") and path.endswith(".test.yaml")
     ]
     found: list[str] = []
     for given in paths:
-        inside = _inside(folder.root, given)
+        inside = _inside(root, given)
         stem = Path(given).name.removesuffix(".yaml").removesuffix(".test")
         matching = [
             path for path in known if path == inside or inside == "." or path.startswith(f"{inside}/")
         ]
         if not matching and not given.endswith(".test.yaml"):
-            matching = [path for path in known if _journey_of(folder, path) == stem]
+            matching = [path for path in known if _journey_of(project, path) == stem]
         if not matching:
-            raise FolderError(f"{given}: no scenarios there (they live in journeys/tests/<name>.test.yaml)")
+            raise NoProject(f"{given}: no scenarios there (they live in journeys/tests/<name>.test.yaml)")
         found += [path for path in matching if path not in found]
     return sorted(found)
 
@@ -98,17 +102,17 @@ def _inside(root: Path, given: str) -> str:
     return given
 
 
-def _journey_of(folder: Folder, path: str) -> str:
-    file = folder.project.scenarios.get(path)
+def _journey_of(project: Project, path: str) -> str:
+    file = project.scenarios.get(path)
     return file.journey if file is not None else Path(path).name.removesuffix(".test.yaml")
 
 
-def _mistakes(folder: Folder, chosen: list[str] | None) -> list[Diagnostic]:
+def _mistakes(project: Project, chosen: list[str] | None) -> list[Diagnostic]:
     """The errors that keep the chosen scenarios from running; all errors where nothing was chosen."""
-    errors = list(folder.project.errors)
+    errors = list(project.errors)
     if chosen is None:
         return errors
-    journeys = {f"journeys/{_journey_of(folder, path)}.yaml" for path in chosen}
+    journeys = {f"journeys/{_journey_of(project, path)}.yaml" for path in chosen}
     return [error for error in errors if error.path in {*_SHARED, *chosen, *journeys}]
 
 

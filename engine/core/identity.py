@@ -47,7 +47,7 @@ def workflow_id(journey: str, enrolment: str) -> str:
 
 
 def customer_token(key: str) -> str:
-    """What `KairosCustomer` holds in Temporal: the first 16 digits of the profile's key, which tell nothing."""
+    """What `KairosCustomer` holds in Temporal: the first 16 digits of the profile's key."""
     return key[:16]
 
 
