@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
+from engine.store.connection import AsyncEngine
 from engine.store.database import check, open_database, upgrade
 from engine.store.embedded import EmbeddedPostgres, data_folder, ensure
 from engine.temporal.client import TemporalRunner, TemporalStarter, connect

@@ -7,13 +7,13 @@ import contextlib
 import logging
 from pathlib import Path
 
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from engine.delivery.ports import DeliveryPorts
 from engine.effects.ports import EffectPorts
 from engine.sdk.discovery import discover
+from engine.store.connection import AsyncEngine
 from engine.temporal.activities import EffectActivities, JourneyActivities
 from engine.temporal.queues import JOURNEYS
 from engine.temporal.workflow import EnrolmentWorkflow

@@ -15,8 +15,6 @@ from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from channels import Adapter, ConfigurationError, Message
 from channels.registry import create
 from engine.content import TemplateSet
@@ -27,6 +25,7 @@ from engine.language.catalogue import read_catalogue
 from engine.language.installation import ChannelSettings, Installation, read_installation
 from engine.language.loader import load
 from engine.store import clock, enrolments, outbox, plans, project
+from engine.store.connection import AsyncEngine
 from engine.store.outbox import OutboxMessage
 from engine.store.workers import gone, seen
 from engine.temporal.registry import PLANS, Registry

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from engine.core.plan import Effect, Message, Plan
-from engine.delivery.ports import DeliveryPorts
+from engine.delivery import DeliveryPorts, sweep
 from engine.effects.ports import EffectPorts
 from engine.language.installation import Installation
+from engine.store.connection import AsyncEngine
 from engine.temporal.activities import EffectActivities, SendActivities
 from engine.temporal.queues import channel_queue
 from workers import webhooks
@@ -26,6 +26,7 @@ log = logging.getLogger("kairos.worker.send")
 AT_ONCE = 100
 WEBHOOK = "webhook"
 LOOK = 2.0
+SWEEP = 60.0
 
 
 async def run_send(
@@ -42,33 +43,32 @@ async def run_send(
     async with contextlib.AsyncExitStack() as stack:
         worker_id = await stack.enter_async_context(registered(database, "send"))
         adapters = await stack.enter_async_context(open_adapters(database, installation, channels))
-        sending = SendActivities(
-            DeliveryPorts(
-                database=database,
-                adapters=adapters,
-                project=live.project,
-                plan=live.plan,
-                worker_id=worker_id,
-                clock=clock,
-                channels_here=frozenset(channels),
-            )
+        ports = DeliveryPorts(
+            database=database,
+            adapters=adapters,
+            project=live.project,
+            plan=live.plan,
+            worker_id=worker_id,
+            clock=clock,
+            channels_here=frozenset(channels),
         )
-        caller = webhooks.caller(installation)
-        stack.push_async_callback(caller.close)
-        performing = EffectActivities(
-            EffectPorts(
-                database=database,
-                project=live.project,
-                plan=live.plan,
-                worker_id=worker_id,
-                clock=clock,
-                adapters=adapters,
-                webhooks=caller,
-            )
-        )
+        sending = SendActivities(ports)
         for channel in channels:
             activities: list[Any] = [sending.send]
             if channel == WEBHOOK:
+                caller = webhooks.caller(installation)
+                stack.push_async_callback(caller.close)
+                performing = EffectActivities(
+                    EffectPorts(
+                        database=database,
+                        project=live.project,
+                        plan=live.plan,
+                        worker_id=worker_id,
+                        clock=clock,
+                        adapters=adapters,
+                        webhooks=caller,
+                    )
+                )
                 activities.append(performing.perform)
             await stack.enter_async_context(
                 Worker(
@@ -80,11 +80,25 @@ async def run_send(
                 )
             )
             log.info("send %s: ready, by %s", channel, installation.channel(channel).adapter)
-        following = asyncio.create_task(clock.follow())
+        background = [asyncio.create_task(clock.follow()), asyncio.create_task(_sweep(ports))]
         try:
             await stop.wait()
         finally:
-            following.cancel()
+            for task in background:
+                task.cancel()
+
+
+async def _sweep(ports: DeliveryPorts) -> None:
+    """Settles, now and then, what workers that died left behind and nobody asks for again."""
+    while True:
+        await asyncio.sleep(SWEEP)
+        try:
+            settled = await sweep(ports)
+        except Exception as error:  # the database restarts, or nothing is applied yet
+            log.warning("leftovers could not be looked at: %s", type(error).__name__)
+        else:
+            if settled:
+                log.info("settled %d deliveries that a dead worker left behind", settled)
 
 
 def channels_in_use(installation: Installation, plans: Sequence[Plan]) -> list[str]:
