@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from jinja2 import StrictUndefined, Undefined, nodes
+from jinja2 import Undefined, nodes
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.filters import FILTERS
 from jinja2.runtime import Macro, markup_join, str_join
@@ -54,6 +54,19 @@ class SafeJson(str):
     __slots__ = ()
 
 
+class _Missing(Undefined):
+    """What null and unknown names are: it may be asked about (`if`, `or`, comparisons), never written."""
+
+    __slots__ = ()
+    __str__ = __iter__ = __len__ = Undefined._fail_with_undefined_error
+
+    def _in_no_order(self, other: object) -> bool:
+        return False
+
+    __lt__ = __le__ = __gt__ = __ge__ = _in_no_order  # type: ignore[assignment]
+    __contains__ = _in_no_order
+
+
 class Environment(ImmutableSandboxedEnvironment):
     """One for each kind of part: `json` escapes for JSON, `html` for HTML, others write text as it is."""
 
@@ -62,7 +75,7 @@ class Environment(ImmutableSandboxedEnvironment):
     def __init__(self, kind: str) -> None:
         super().__init__(
             autoescape=kind == "html",
-            undefined=StrictUndefined,
+            undefined=_Missing,
             finalize=_finalize_json if kind == "json" else _finalize,
             cache_size=0,
         )
@@ -96,11 +109,15 @@ class Environment(ImmutableSandboxedEnvironment):
     # --- null is undefined --------------------------------------------------------------------------------
 
     def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, _Missing):
+            return obj  # what is inside of nothing is nothing, as in expressions
         if isinstance(obj, Mapping) and attribute in obj:
             return self._present(obj, attribute, obj[attribute])
         return self._present(obj, attribute, super().getattr(obj, attribute))
 
     def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, _Missing):
+            return obj
         return self._present(obj, argument, super().getitem(obj, argument))
 
     def _present(self, obj: Any, name: Any, value: Any) -> Any:

@@ -47,6 +47,29 @@ def test_a_null_is_not_defined() -> None:
     assert render(source, profile={"name": None}) == "no"
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% if profile.name %}yes{% else %}no{% endif %}",
+        '{{ profile.name or "no" }}',
+        '{{ profile.name if profile.name else "no" }}',
+        '{{ "yes" if profile.name == "Li" else "no" }}',
+        '{{ "yes" if profile.points > 5 or profile.points <= 5 else "no" }}',
+        '{{ "yes" if "a" in profile.letters else "no" }}',
+        '{{ answers.offer.code | default("no") }}',
+        '{{ answers["offer"]["code"] | default("no") }}',
+        "{{ 'no' if not answers.offer.code }}",
+    ],
+)
+def test_a_null_can_be_asked_about(source: str) -> None:
+    assert render(source, profile={"name": None}, answers={"offer": None}) == "no"
+
+
+def test_what_is_inside_a_null_is_still_not_written() -> None:
+    with pytest.raises(RenderError):
+        render("{{ answers.offer.code }}", answers={"offer": None})
+
+
 def test_whole_numbers_and_booleans_are_written_as_people_write_them() -> None:
     assert render("{{ trigger.n }} {{ trigger.b }}", trigger={"n": 12.0, "b": True}) == "12 true"
 
