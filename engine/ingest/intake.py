@@ -94,7 +94,8 @@ def _read(
     kept: list[Incoming] = []
     for message in messages:
         try:
-            kept.append(normalise(message, arrival, uuid.uuid4().hex, called))
+            named = isinstance(message, dict) and message.get("messageId")
+            kept.append(normalise(message, arrival, "" if named else uuid.uuid4().hex, called))
             results.append(None)
         except Refusal as refusal:
             results.append(Rejected(str(refusal), _stated_id(message)))
@@ -210,7 +211,7 @@ async def _count_undeclared(
         declared = catalogue.event(incoming.name)
         if declared is None:
             seen[incoming.name, ""] += 1
-        else:
+        elif not incoming.properties.keys() <= declared.properties.keys():
             seen.update((incoming.name, key) for key in incoming.properties if key not in declared.properties)
     if not seen:
         return

@@ -9,11 +9,26 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, Final
+
+import orjson
+
+_AS_JSON_DOES: Final = (
+    orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+"""What the standard library refuses is refused: values are made JSON knowingly, or not at all."""
 
 
 def dumps(value: Any) -> str:
     """JSON text that `jsonb` accepts."""
+    try:
+        quick = orjson.dumps(value, option=_AS_JSON_DOES)  # a tenth of the time; NaN becomes null here too
+    except (TypeError, RecursionError):  # a lone surrogate, a number beyond 64 bits, or no JSON at all
+        return _slow_dumps(value)
+    return _dump(clean(value)) if b"\\u0000" in quick else quick.decode()
+
+
+def _slow_dumps(value: Any) -> str:
     try:
         text = _dump(value)
     except ValueError:  # NaN or an infinity
@@ -44,7 +59,11 @@ def clean_text(text: str) -> str:
     """`text` without what a PostgreSQL `text` refuses."""
     if "\x00" in text:
         text = text.replace("\x00", "")
-    return text if _encodes(text) else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return (
+        text
+        if text.isascii() or _encodes(text)
+        else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    )
 
 
 def _dump(value: Any) -> str:
