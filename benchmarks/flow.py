@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from engine.temporal.client import connect
 from engine.temporal.server import port_near
 from tests.integration.processes import Processes, processes
 
+SECRET = "whsec_" + b64encode(b"a secret of the benchmarks").decode()
+"""Signs webhooks, for projects that name it."""
 Name = Callable[[str, dict[str, Any]], str]
 """What a call is counted as, by its path and JSON body."""
 
@@ -79,7 +82,7 @@ async def flowing(
         sink = await stack.enter_async_context(Sink(counted_as))
         await apply(database, files(sink.url))
         token = await ingest_key(database)
-        parts = stack.enter_context(processes(lab.place(name), url, server.address))
+        parts = stack.enter_context(processes(lab.place(name), url, server.address, SECRET=SECRET))
         children = [parts.api(port), parts.router(), parts.journeys(), parts.send("webhook")]
         for child in children:
             child.start(wait=False)

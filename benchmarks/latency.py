@@ -39,7 +39,7 @@ def project(sink_url: str) -> dict[str, str]:
     return {
         "kairos.yaml": f"""version: 1
 channels:
-  webhook: {{adapter: webhook, settings: {{url: "{sink_url}/message"}}}}
+  webhook: {{adapter: webhook, settings: {{url: "{sink_url}/message", secret: "${{SECRET}}"}}}}
 """,
         "journeys/catalog.yaml": "events:\n  note.made:\n    properties: {number: number}\n",
         "journeys/note.yaml": """journey: note
