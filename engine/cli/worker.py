@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     Run = Callable[[AsyncEngine, Client, asyncio.Event], Awaitable[None]]
+ALIVE_FILE = "KAIROS_ALIVE_FILE"
 TemporalOption = Annotated[
     str | None,
     typer.Option(
@@ -112,12 +113,23 @@ def _process(command: str, temporal: str | None, run: Run) -> None:
     async def work(database: AsyncEngine) -> None:
         stop = stop_on_signals()
         client = await connect(address, wait=60)
-        await run(database, client, stop)
+        beating = asyncio.create_task(_beat(os.environ.get(ALIVE_FILE)))
+        try:
+            await run(database, client, stop)
+        finally:
+            beating.cancel()
 
     try:
         on_database(command, work)
     except* (TemporalUnreachable, ConfigurationError, ActionMistake) as group:
         refuse(command, "; ".join(str(error) for error in _flat(group)))
+
+
+async def _beat(path: str | None) -> None:
+    """Touches the file every few seconds while this process gets to work: a health check looks at its age."""
+    while path is not None:
+        Path(path).touch()
+        await asyncio.sleep(5)
 
 
 def _flat(group: BaseException) -> list[BaseException]:
