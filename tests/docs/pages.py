@@ -72,7 +72,8 @@ def shown_commands() -> Iterator[tuple[str, list[str]]]:
                             yield str(block), shlex.split(part, comments=True)
         prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         for code in re.findall(r"`(kairos [^`]+)`", prose):
-            yield str(page.relative_to(ROOT)), shlex.split(code.replace("|", " "))
+            for part in code.split("&&"):
+                yield str(page.relative_to(ROOT)), shlex.split(part.replace("|", " "))
 
 
 def looks_like(expected: str, got: str) -> bool:

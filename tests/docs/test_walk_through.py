@@ -117,6 +117,10 @@ def follow(reader: Reader, found: list[Block], live: bool = False) -> list[str]:
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial-marketers.md", "docs/tutorial-developers.md"])
 def test_the_commands_of_a_page_do_what_it_says(page: str, reader: Reader) -> None:
     assert follow(reader, blocks(ROOT / page))
+    drawn = reader.folder / "welcome.svg"
+    if "marketers" in page:
+        shown = ROOT / "docs" / "images" / "tutorial-welcome.svg"
+        assert drawn.read_text() == shown.read_text(), f"the picture has changed: copy {drawn} to {shown}"
 
 
 @pytest.mark.slow
