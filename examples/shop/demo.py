@@ -3,7 +3,7 @@
     make demo              the month of May in about three minutes
     make demo KEEP=1       the same, and everything stays up until Ctrl-C
     DEMO_DAYS=3            only the first days of May
-    DEMO_HOURS=6           so many hours of the shop pass in a second
+    DEMO_HOURS=6.5         so many hours of the shop pass in a second
     DEMO_GRACE=20          so many seconds may the machine be behind
     DEMO_PICTURE=FILE      keep the report as a picture (SVG)
 
@@ -53,7 +53,7 @@ INTERRUPTED = 130
 @dataclass(frozen=True, slots=True)
 class Options:
     days: float = DAYS
-    hours: float = 6.0
+    hours: float = 6.5
     """Logical hours a wall second."""
     grace: float = 20.0
     """Wall seconds of lag that change nothing."""

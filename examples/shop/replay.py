@@ -11,7 +11,7 @@ import httpx
 from engine.store.clock import ScaledClock
 from examples.shop.stream import Message
 
-TICK = 0.1
+TICK = 0.5
 """Wall seconds between two looks at what is to be sent."""
 MOST_AT_ONCE = 200
 """Messages of one request: well under the intake's 500 KB."""
