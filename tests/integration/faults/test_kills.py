@@ -36,7 +36,7 @@ async def test_journey_worker_killed_between_steps_takes_up_every_enrolment(
         files = path_project(sink.url)
         messages = orders(customers)
         async with kairos(
-            database_url, temporal_address, start=START, speed=7_200, files=files, parts=("router", "send")
+            database_url, temporal_address, start=START, speed=14_400, files=files, parts=("router", "send")
         ) as running:
             with processes(tmp_path, database_url, temporal_address) as parts:
                 journeys = parts.journeys()
@@ -147,7 +147,7 @@ async def test_api_and_router_killed_between_commit_and_routing_lose_no_event(
         files = path_project(sink.url)
         messages = orders(customers, apart=HOUR / 60)
         async with kairos(
-            database_url, temporal_address, start=START, speed=7_200, files=files, parts=("journeys", "send")
+            database_url, temporal_address, start=START, speed=14_400, files=files, parts=("journeys", "send")
         ) as running:
             async with running.database.begin() as connection:
                 token = (await keys.create(connection, "test", "ingest", source=SOURCE)).token

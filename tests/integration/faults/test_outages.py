@@ -28,7 +28,7 @@ async def test_a_restart_of_postgresql_loses_and_repeats_nothing(
     async with FakeHttpSink() as sink:
         files = path_project(sink.url)
         messages = orders(CUSTOMERS, apart=HOUR / 2)
-        async with kairos(database_url, temporal_address, start=START, speed=7_200, files=files) as running:
+        async with kairos(database_url, temporal_address, start=START, speed=14_400, files=files) as running:
             # All in before the outage: an intake without a database takes nothing, and says so.
             await running.send(*(m for m in messages if m["event"] == "order.placed"))
 
@@ -57,11 +57,11 @@ async def test_a_restart_of_temporal_loses_and_repeats_nothing(database_url: str
             files = path_project(sink.url)
             messages = orders(CUSTOMERS, apart=HOUR / 2)
             async with kairos(
-                database_url, temporal.address, start=START, speed=7_200, files=files
+                database_url, temporal.address, start=START, speed=14_400, files=files
             ) as running:
                 # Events go on coming in while Temporal is away: they wait in the outbox.
                 coming = asyncio.create_task(replay(running, messages))
-                for _ in range(2):
+                for _ in range(1):
                     await asyncio.sleep(3)
                     await asyncio.to_thread(temporal.kill)
                     await asyncio.sleep(1.5)
