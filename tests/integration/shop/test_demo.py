@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A data folder outside pytest's own, which other accounts may not walk: PostgreSQL runs as one of them."""
+    """A data folder outside pytest's own, which the account that runs PostgreSQL may not walk."""
     folder = Path(tempfile.mkdtemp(prefix="kairos-demo-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
