@@ -42,10 +42,9 @@ from engine.store import starts
 from engine.temporal.activities import JourneyActivities, SendActivities
 from engine.temporal.client import TemporalStarter, connect
 from engine.temporal.payloads import Result, Work
-from engine.temporal.queues import CLOSE, JOURNEYS, SEND, channel_queue
+from engine.temporal.queues import CLOSE, SEND, channel_queue
 from engine.temporal.registry import PLANS
-from engine.temporal.workflow import EnrolmentWorkflow
-from workers.journeys import ACTIVITIES, CACHED, TASKS
+from engine.temporal.worker import journeys_worker
 from workers.live import Live, LiveClock
 from workers.send import AT_ONCE
 
@@ -281,16 +280,7 @@ async def _engine(
     def id_of(row: StartRow) -> str:
         return row.workflow_id
 
-    journeys = Worker(
-        client,
-        task_queue=JOURNEYS,
-        workflows=[EnrolmentWorkflow],
-        activities=[close],
-        max_cached_workflows=CACHED,
-        max_concurrent_workflow_tasks=TASKS,
-        max_concurrent_activities=ACTIVITIES,
-        max_concurrent_local_activities=ACTIVITIES,
-    )
+    journeys = journeys_worker(client, [close])
     sends = Worker(
         client, task_queue=channel_queue(CHANNEL), activities=[send], max_concurrent_activities=AT_ONCE
     )

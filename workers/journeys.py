@@ -8,23 +8,17 @@ import logging
 from pathlib import Path
 
 from temporalio.client import Client
-from temporalio.worker import Worker
 
 from engine.delivery.ports import DeliveryPorts
 from engine.effects.ports import EffectPorts
 from engine.sdk.discovery import discover
 from engine.store.connection import AsyncEngine
 from engine.temporal.activities import EffectActivities, JourneyActivities
-from engine.temporal.queues import JOURNEYS
-from engine.temporal.workflow import EnrolmentWorkflow
+from engine.temporal.worker import journeys_worker
 from workers import webhooks
 from workers.live import Live, LiveClock, registered
 
 log = logging.getLogger("kairos.worker.journeys")
-CACHED = 2_000
-"""Enrolments kept in memory between two of their tasks."""
-TASKS = 16
-ACTIVITIES = 50
 
 
 async def run_journeys(
@@ -54,16 +48,7 @@ async def run_journeys(
             actions=discover(project),
         )
         journeys, performing = JourneyActivities(delivery), EffectActivities(effects)
-        worker = Worker(
-            client,
-            task_queue=JOURNEYS,
-            workflows=[EnrolmentWorkflow],
-            activities=[journeys.ask, journeys.close, performing.perform],
-            max_cached_workflows=CACHED,
-            max_concurrent_workflow_tasks=TASKS,
-            max_concurrent_activities=ACTIVITIES,
-            max_concurrent_local_activities=ACTIVITIES,
-        )
+        worker = journeys_worker(client, [journeys.ask, journeys.close, performing.perform])
         background = [asyncio.create_task(live.fill()), asyncio.create_task(clock.follow())]
         log.info("journeys: ready")
         try:
