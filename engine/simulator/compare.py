@@ -115,9 +115,10 @@ def _messages(run: ScenarioRun) -> Difference | None:
         for (w, g), fit in zip(pairs, fits, strict=True)
     ]
     because = [] if run.enrolments else ["the customer never entered the journey", *_refusals(run)]
-    return _difference(
-        run, "messages", _amount(len(wanted)), _amount(len(got)), [*because, *_skips(run)], table
-    )
+    expected, found = _amount(len(wanted)), _amount(len(got))
+    if expected == found:
+        expected, found = f"the {expected} below", "others"
+    return _difference(run, "messages", expected, found, [*because, *_skips(run)], table)
 
 
 def _amount(number: int) -> str:

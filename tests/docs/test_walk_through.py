@@ -114,6 +114,7 @@ def follow(reader: Reader, found: list[Block], live: bool = False) -> list[str]:
     return done
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial-marketers.md", "docs/tutorial-developers.md"])
 def test_the_commands_of_a_page_do_what_it_says(page: str, reader: Reader) -> None:
     assert follow(reader, blocks(ROOT / page))
@@ -124,6 +125,7 @@ def test_the_commands_of_a_page_do_what_it_says(page: str, reader: Reader) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_tour_of_the_readme_ends_with_a_message(reader: Reader) -> None:
     found = blocks(ROOT / "README.md")
     server = next(place for place, block in enumerate(found) if "server" in block.notes)
