@@ -5,9 +5,11 @@
 A burst of customers comes in through the HTTP intake; each enters a journey of a split and a webhook to a
 local sink, which is a process of its own. When about a third has arrived at the sink, the victim is killed
 and started again after a second: the workers (the one of journeys and the one of sends, at the same moment),
-or Temporal. What counts in the end: every customer entered once, every enrolment ended, every webhook taken
-exactly once by its `webhook-id`. A call that a killed worker had just made is made again with the same id,
-which is what the id is for; the sink counts such raw repeats apart.
+or Temporal. Some calls are under way when the workers go: the sink has taken them and not answered.
+
+What counts in the end: every customer entered once, every enrolment ended, every webhook taken exactly once by
+its `webhook-id`. A call that a killed worker had just made is made again with the same id, which is what the
+id is for; the sink counts such raw repeats apart.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ Victim = Literal["workers", "temporal"]
 Say = Callable[[str], None]
 FULL = 1_500
 BATCH = 100
+UNANSWERED = 5
+"""Calls that are under way when the workers are killed."""
 PAUSE = 1.0
 JOURNEY = "burst"
 
@@ -165,6 +169,11 @@ async def _run(
         burst = asyncio.create_task(_burst(client, f"http://127.0.0.1:{api_port}", token, customers))
         for number, victim in enumerate(victims, start=1):
             taken = await _taken(client, sink_url, customers * number // 3, deadline)
+            if victim == "workers":
+                # So that the kill surely falls into some calls: taken by the sink, and not answered.
+                hang = {"kind": "hang", "times": UNANSWERED}
+                (await client.post(f"{sink_url}/behave", json=hang)).raise_for_status()
+                taken = await _taken(client, sink_url, taken + 2 * UNANSWERED, deadline)
             ledger.killed.append((victim, taken))
             say(f"the sink has {taken:,}: kill -9 of {victim}")
             await _kill(victim, [journeys, send], temporal)

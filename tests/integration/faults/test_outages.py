@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+from sqlalchemy.exc import DBAPIError
+
 from channels.testing.sink import FakeHttpSink
+from engine.ingest.router import Router
+from engine.store.database import is_outage, open_database
 from engine.store.embedded import EmbeddedPostgres
 from engine.temporal.server import start_server
 from tests.integration.faults.trial import (
@@ -72,3 +77,14 @@ async def test_a_restart_of_temporal_loses_and_repeats_nothing(database_url: str
             assert (len(sink.ledger.ids), sink.ledger.changed) == (CUSTOMERS * 4, 0)
     finally:
         await asyncio.to_thread(temporal.stop)
+
+
+async def test_tables_that_do_not_fit_are_an_outage_and_no_fault_of_an_event(empty_database_url: str) -> None:
+    """While a migration is under way the router must wait, not pass over every event as broken."""
+    database = open_database(empty_database_url)
+    try:
+        with pytest.raises(DBAPIError) as caught:
+            await Router(database).sweep()
+    finally:
+        await database.dispose()
+    assert is_outage(caught.value)
