@@ -7,8 +7,8 @@ local sink, which is a process of its own. When about a third has arrived at the
 and started again after a second: the workers (the one of journeys and the one of sends, at the same moment),
 or Temporal. Some calls are under way when the workers go: the sink has taken them and not answered.
 
-What counts in the end: every customer entered once, every enrolment ended, every webhook taken exactly once by
-its `webhook-id`. A call that a killed worker had just made is made again with the same id, which is what the
+What counts in the end: every customer entered once, every enrolment ended, every webhook taken exactly once
+by its `webhook-id`. A call that a killed worker had just made is made again with the same id, which is what the
 id is for; the sink counts such raw repeats apart.
 """
 
