@@ -8,8 +8,8 @@ and started again after a second: the workers (the one of journeys and the one o
 or Temporal. Some calls are under way when the workers go: the sink has taken them and not answered.
 
 What counts in the end: every customer entered once, every enrolment ended, every webhook taken exactly once
-by its `webhook-id`. A call that a killed worker had just made is made again with the same id, which is what the
-id is for; the sink counts such raw repeats apart.
+by its `webhook-id`. A call that a killed worker had just made is made again with the same id, which is what
+the id is for; the sink counts such raw repeats apart.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ async def test_send_worker_killed_inside_its_calls_leaves_one_row_and_one_messag
 async def test_api_and_router_killed_between_commit_and_routing_lose_no_event(
     database_url: str, temporal_address: str, tmp_path: Path
 ) -> None:
-    customers = 40
+    customers = 20
     async with FakeHttpSink() as sink:
         files = path_project(sink.url)
         messages = orders(customers, apart=HOUR / 60)
