@@ -162,7 +162,10 @@ class _Walk:
                     kind = KINDS[shape.key]
                     if not kind.accepts(key):
                         self.mistake(
-                            "J208", mark.mark, f"`{key[:60]}` is not a {kind.what}", expected=kind.expected
+                            "J208",
+                            mark.mark,
+                            f"`{key[:60]}` is not {kind.named}",
+                            expected=kind.expected,
                         )
                     self.visit(node.values[key], shape.value, key)
             case Object():
@@ -219,9 +222,7 @@ class _Walk:
             self.mistake(
                 code,
                 node.mark,
-                f"`{text[:60]}` is not a {kind.what}"
-                if kind.what[0] not in "aeiou"
-                else f"`{text[:60]}` is not an {kind.what}",
+                f"`{text[:60]}` is not {kind.named}",
                 expected=kind.expected,
                 hint=hint,
             )

@@ -24,6 +24,11 @@ class TextKind:
     accepts: Callable[[str], bool]
     pattern: str | None = None
 
+    @property
+    def named(self) -> str:
+        """With its article: `a length`, `an address`."""
+        return f"{'an' if self.what[0] in 'aeiou' else 'a'} {self.what}"
+
 
 def _matches(pattern: str) -> Callable[[str], bool]:
     compiled = re.compile(pattern)
@@ -32,7 +37,7 @@ def _matches(pattern: str) -> Callable[[str], bool]:
 
 _ID = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 _WORD = r"[A-Za-z_][A-Za-z0-9_]*"
-_EVENT = r"[^\s\x00-\x1f]{1,200}"
+_EVENT = r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,198}[^\s\x00-\x1f])?"
 _LENGTH = r"([0-9]+[smhdw])+"
 
 
@@ -60,7 +65,9 @@ KINDS: dict[str, TextKind] = {
     "label": TextKind(
         "J208", "name", "a short name", lambda text: 0 < len(text) <= 100 and text == text.strip()
     ),
-    "event": TextKind("J208", "event name", "a name without spaces, such as `order.paid`", _matches(_EVENT)),
+    "event": TextKind(
+        "J208", "event name", "a name of at most 200 characters, such as `order.paid`", _matches(_EVENT)
+    ),
     "length": TextKind(
         "J204",
         "length of time",
