@@ -75,6 +75,10 @@ async def _run(names: Sequence[str], scale: float, pairs: int, out: Path | None)
     try:
         await asyncio.to_thread(postgres.ensure)
         about += servers(await asyncio.to_thread(find), await _version(postgres.url("postgres")))
+        about.append(
+            f"{pairs} pairs a comparison, "
+            + ("full sizes" if scale == 1 else f"sizes {scale:g} times the full ones: a trial, no verdict")
+        )
         print("\n".join(about), flush=True)
         lab = Lab(folder, postgres, scale, pairs, say=lambda line: print(f"    {line}", file=sys.stderr))
         for name in names:

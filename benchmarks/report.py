@@ -20,7 +20,7 @@ def page(machine: Sequence[str], findings: Iterable[tuple[str, Sequence[Finding]
     """The whole page. `findings` are (title of the benchmark, what it found)."""
     listed = [(title, list(found)) for title, found in findings]
     lines = [HEAD, "## The machine", "", *(f"- {line}" for line in machine)]
-    lines += [f"- the run took {took / 60:.0f} minutes", "", "## Results", ""]
+    lines += [f"- this run took {took / 60:.0f} minutes", "", "## Results", ""]
     lines += ["| what | baseline | measured | wanted | |", "|---|---|---|---|---|"]
     for _, found in listed:
         lines += [_row(one) for one in found]
