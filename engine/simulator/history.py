@@ -12,7 +12,7 @@ from engine.core.plan import Plan
 from engine.language.catalogue import Catalogue
 from engine.language.installation import Installation
 from engine.simulator.report import Report, report_on
-from engine.simulator.settings import Renderer, Surroundings
+from engine.simulator.settings import Renderer, StandIns, Surroundings
 from engine.simulator.simulation import Simulation
 from engine.simulator.stream import Crowd, read_stream
 
@@ -36,6 +36,7 @@ def simulate(
     source: str = "simulate",
     *,
     render: Renderer | None = None,
+    stand_ins: StandIns | None = None,
 ) -> Report:
     """Runs journeys over messages shaped as `/v1/track` and `/v1/identify` bodies.
 
@@ -43,12 +44,13 @@ def simulate(
         journeys: the names of those that run; None runs all together, and then an `enter` step is followed.
         until: ends the run there; None goes on after the last message until every enrolment has ended.
         source: goes into event ids, as the write key's source does.
+        stand_ins: take the place of webhooks and actions; without them every call is done and answers null.
 
     Raises:
         KeyError: no such journey.
     """
     with _without_collector():
-        return _simulate(project, journeys, messages, until, source, render)
+        return _simulate(project, journeys, messages, until, source, render, stand_ins or StandIns())
 
 
 @contextmanager
@@ -71,10 +73,11 @@ def _simulate(
     until: datetime | None,
     source: str,
     render: Renderer | None,
+    stand_ins: StandIns,
 ) -> Report:
     names = list(project.plans) if journeys is None else journeys
     surroundings = Surroundings(
-        project.plans, project.catalogue, project.installation, render, follow=journeys is None
+        project.plans, project.catalogue, project.installation, render, journeys is None, stand_ins
     )
     run = Simulation(surroundings, names)
     stream, unreadable = read_stream(messages)

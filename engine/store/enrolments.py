@@ -198,13 +198,17 @@ _END = sa.text(f"""
     SET status = 'ended', exit = r.exit, exit_detail = r.detail, ended_at = r.at, closed_at = now(),
         step = NULL
     FROM {batch.records(id="uuid", exit="text", detail="text", at="timestamptz")}
-    WHERE e.id = r.id AND e.status = 'live'
+    WHERE e.id = r.id AND (e.status = 'live' OR (e.exit = 'superseded' AND r.at < e.ended_at))
     RETURNING e.id
 """)
 
 
 async def end_batch(connection: AsyncConnection, ends: Sequence[End]) -> set[str]:
-    """Ends live enrolments; returns the ids of those that were live. The first exit is never rewritten."""
+    """Ends live enrolments; returns the ids of those that were live.
+
+    The first exit is not rewritten, but for one: `superseded` is written before the enrolment knows of it,
+    so an end that turns out to be earlier counts.
+    """
     first = {end.enrolment_id: end for end in reversed(ends)}
     if not first:
         return set()

@@ -47,6 +47,8 @@ class EnrolmentWorkflow:
         self._inbox: list[dict[str, Any]] = list(given.inbox)
         self._trace: list[dict[str, Any]] = list(given.trace)
         self._trace_from = given.trace_from
+        self._ends: list[Control] = []
+        """Ends whose time on a scaled clock has not come."""
         self._cancelled = False
         self._command: OpenCommand | None = None
         self._exited: Exited | None = None
@@ -117,21 +119,48 @@ class EnrolmentWorkflow:
             given = [self._given_now(wire.input_from_json(item)) for item in items]
             for control in given:
                 if isinstance(control, Control):
-                    self._take(plan, control)
+                    if self._waits_its_turn(control):
+                        self._ends.append(control)
+                    else:
+                        self._take(plan, control)
             events = [event for event in given if isinstance(event, EventSeen)]
             for event in sorted(events, key=lambda e: (e.occurred_at, e.order, e.id)):
                 self._take(plan, event)
-        wake_at = self._state.wake_at
-        while wake_at is not None and self._wall(wake_at) <= workflow.now():
-            self._take(plan, Due(self._own(wake_at)))
+        while True:
             wake_at = self._state.wake_at
+            if self._end_before(wake_at):
+                self._take(plan, self._ends.pop(0))
+            elif wake_at is not None and self._wall(wake_at) <= workflow.now():
+                self._take(plan, Due(self._own(wake_at)))
+            else:
+                return
+
+    def _waits_its_turn(self, control: Control) -> bool:
+        """An end that follows from an event, on a scaled clock; what a person orders is done at once."""
+        return self._given.scale is not None and control.action == "end" and control.exit != "cancelled"
+
+    def _end_before(self, wake_at: datetime | None) -> bool:
+        """Whether an end is to be taken now, before the timer due at `wake_at`.
+
+        With a scaled clock lag does not count: what was due before the end is done first, as it would have
+        been in real time.
+        """
+        if not self._ends:
+            return False
+        self._ends.sort(key=lambda end: end.at)
+        at, now = self._ends[0].at, self._state.at
+        if now is not None and at <= now:
+            return True
+        return (
+            not self._state.open and self._wall(at) <= workflow.now() and (wake_at is None or at <= wake_at)
+        )
 
     def _given_now(self, given: Input) -> Input:
         if isinstance(given, EventSeen):
             # With a scaled clock lag does not count: nothing is late, whatever the event finds overdue.
             at = (self._state.at or given.occurred_at) if self._given.scale else workflow.now()
             return EventSeen(given.id, given.name, at, given.occurred_at, given.order, given.held)
-        if isinstance(given, Control):
+        if isinstance(given, Control) and not self._waits_its_turn(given):
             return Control(given.action, self._logical(), given.exit)
         return given
 
@@ -153,6 +182,8 @@ class EnrolmentWorkflow:
         waiting = words.waiting(plan, self._state)
         workflow.set_current_details(waiting)
         timeout = None
+        if self._ends:
+            wake_at = min(self._ends[0].at, wake_at or self._ends[0].at)
         if wake_at is not None:
             timeout = max(self._wall(wake_at) - workflow.now(), timedelta(milliseconds=1))
         try:
@@ -310,7 +341,7 @@ class EnrolmentWorkflow:
             given.holdout,
             scale=given.scale,
             state=wire.to_json(self._state),
-            inbox=self._inbox,
+            inbox=[*self._inbox, *map(wire.to_json, self._ends)],
             trace=self._trace,
             trace_from=self._trace_from,
         )
