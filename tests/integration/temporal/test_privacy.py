@@ -13,8 +13,7 @@ from google.protobuf.json_format import MessageToJson
 from temporalio.client import WorkflowHandle
 
 from channels.testing.sink import FakeHttpSink
-from engine.core.identity import profile_key
-from engine.core.identity import customer_token
+from engine.core.identity import customer_token, profile_key
 from tests.integration.harness import Kairos, kairos
 
 START = datetime(2026, 11, 11, 2, 0, tzinfo=UTC)
