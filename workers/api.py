@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import socket
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import uvicorn
 
 from engine.api import create_app
 from engine.web import add_pages
+from workers.garbage import collect_less
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncEngine
@@ -23,8 +23,6 @@ log = logging.getLogger("kairos.api")
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-COLLECT_AFTER: Final = 20_000
-"""New objects between two looks for garbage; Python's own default is 700."""
 STOP_SECONDS: Final = 10
 """How long requests under way are waited for at a stop."""
 
@@ -70,7 +68,7 @@ async def run_api(
     Raises:
         PortTaken: the address cannot be listened on.
     """
-    _collect_less()
+    collect_less()
     app = create_app(database, temporal_ui=temporal_ui, open_pages=open_pages and host in LOOPBACK)
     add_pages(app)
     config = uvicorn.Config(
@@ -114,14 +112,6 @@ def _bound(host: str, port: int) -> socket.socket:
         listening.close()
         raise
     return listening
-
-
-def _collect_less() -> None:
-    """Looks for garbage less often: batches of events are many small objects without cycles, and looking
-    through them again and again is a third of what taking them in costs."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 def _address(host: str, port: int) -> str:

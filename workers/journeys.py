@@ -16,6 +16,7 @@ from engine.store.connection import AsyncEngine
 from engine.temporal.activities import EffectActivities, JourneyActivities
 from engine.temporal.worker import journeys_worker
 from workers import webhooks
+from workers.garbage import collect_less
 from workers.live import Live, LiveClock, registered
 
 log = logging.getLogger("kairos.worker.journeys")
@@ -25,6 +26,7 @@ async def run_journeys(
     database: AsyncEngine, client: Client, stop: asyncio.Event, project: Path | None = None
 ) -> None:
     """Runs until `stop` is set. `project` is the folder whose `actions/` are steps, if there is one."""
+    collect_less()
     live, clock = Live(database), LiveClock(database)
     await clock.look()
     async with registered(database, "journeys") as worker_id:

@@ -13,6 +13,7 @@ from engine.ingest.router import Router
 from engine.ingest.starts import AT_ONCE, Player, Starter
 from engine.store import clock, starts
 from engine.store.connection import AsyncEngine
+from workers.garbage import collect_less
 
 log = logging.getLogger("kairos.router")
 
@@ -34,6 +35,7 @@ async def run_router(
 
     Without a `runner` nothing is compared with what really runs.
     """
+    collect_less()
     stop = stop or asyncio.Event()
     log.info("router: ready")
     async with asyncio.TaskGroup() as group:

@@ -20,6 +20,7 @@ from engine.store.connection import AsyncEngine
 from engine.temporal.activities import EffectActivities, SendActivities
 from engine.temporal.queues import channel_queue
 from workers import webhooks
+from workers.garbage import collect_less
 from workers.live import Live, LiveClock, open_adapters, registered
 
 log = logging.getLogger("kairos.worker.send")
@@ -37,6 +38,7 @@ async def run_send(
     Raises:
         channels.ConfigurationError: an adapter's settings are wrong; nothing was sent.
     """
+    collect_less()
     live, clock = Live(database), LiveClock(database)
     await clock.look()
     installation = await live.installation()
