@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import TextualSelect
 
 from engine.store import batch
 
@@ -352,13 +354,17 @@ async def ensure_month(connection: AsyncConnection, month: date) -> bool:
     return True
 
 
+@lru_cache(maxsize=8)  # taking a text apart costs as much as running it
+def _returning(statement: str) -> TextualSelect:
+    return sa.text(f"{statement} RETURNING d.enrolment_id, d.step, d.entry_month").columns(enrolment_id=_ID)
+
+
 async def _update(
     connection: AsyncConnection, statement: str, values: list[dict[str, Any]]
 ) -> set[DeliveryKey]:
     if not values:
         return set()
-    returning = sa.text(f"{statement} RETURNING d.enrolment_id, d.step, d.entry_month")
-    result = await connection.execute(returning.columns(enrolment_id=_ID), batch.rows(values))
+    result = await connection.execute(_returning(statement), batch.rows(values))
     return {DeliveryKey(row.enrolment_id, row.step, row.entry_month) for row in result}
 
 

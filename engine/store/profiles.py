@@ -110,6 +110,11 @@ async def make_batch(connection: AsyncConnection, new: Sequence[NewProfile]) -> 
     return ids
 
 
+_BY_ID = f"SELECT {_COLUMNS} FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id"
+_GET = sa.text(_BY_ID).columns(**_TYPES)
+_GET_LOCKED = sa.text(f"{_BY_ID} FOR UPDATE").columns(**_TYPES)
+
+
 async def get_batch(
     connection: AsyncConnection, ids: Iterable[str], *, lock: bool = False
 ) -> dict[str, Profile]:
@@ -117,11 +122,7 @@ async def get_batch(
 
     A profile that was merged is given as it is, with `merged_into` set: see `surviving`.
     """
-    query = f"SELECT {_COLUMNS} FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id"
-    result = await connection.execute(
-        sa.text(query + (" FOR UPDATE" if lock else "")).columns(**_TYPES),
-        {"ids": sorted(set(ids))},
-    )
+    result = await connection.execute(_GET_LOCKED if lock else _GET, {"ids": sorted(set(ids))})
     return {row["id"]: batch.build(Profile, row) for row in result.mappings()}
 
 
