@@ -50,7 +50,9 @@ async def run_journeys(
             actions=discover(project),
         )
         journeys, performing = JourneyActivities(delivery), EffectActivities(effects)
-        worker = journeys_worker(client, [journeys.ask, journeys.close, performing.perform])
+        worker = journeys_worker(
+            client, [journeys.ask, journeys.close, journeys.catch_up, performing.perform]
+        )
         background = [asyncio.create_task(live.fill()), asyncio.create_task(clock.follow())]
         log.info("journeys: ready")
         try:

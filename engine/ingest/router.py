@@ -79,7 +79,7 @@ class Router:
         """Routes what there is, in all shards; returns the number of events taken."""
         before = self.tally.events
         async with self.database.connect() as connection:
-            time = self.time(await clock.load(connection))
+            time = await self.time(connection)
             shards = sorted(
                 {
                     *await events.unrouted_shards(connection),
@@ -122,19 +122,23 @@ class Router:
             return POLL.total_seconds()
         return max(0.02, (ticking.fires_at(due_at) - self.wall()).total_seconds())
 
-    def time(self, ticking: ScaledClock) -> Time:
-        """Logical time now, as a batch sees it."""
+    async def time(self, connection: AsyncConnection) -> Time:
+        """Logical time now, as a batch sees it; no settling runs ahead of a replay."""
+        ticking = await clock.load(connection)
         wall = self.wall()
+        settle_by = ticking.logical(wall - ticking.grace)
+        if ticking.scaled and (until := await clock.complete_until(connection)) is not None:
+            settle_by = min(settle_by, until)
         return Time(
             now=ticking.logical(wall),
-            settle_by=ticking.logical(wall - ticking.grace),
+            settle_by=settle_by,
             wall=wall,
             exact=ticking.scaled,
             scale=_scale(ticking) if ticking.scaled else None,
         )
 
     async def _route(self, connection: AsyncConnection, shard: int) -> Routed | None:
-        time = self.time(await clock.load(connection))
+        time = await self.time(connection)
         return await route(connection, shard, self._book, time, self.batch)
 
     async def _one_by_one(self, shard: int) -> Routed | None:
@@ -163,7 +167,7 @@ class Router:
             return False
         if not (still := await events.unrouted_by_id(connection, event.event_id)):
             return True
-        time = self.time(await clock.load(connection))
+        time = await self.time(connection)
         await route_events(connection, event.shard, still, self._book, time, limit=1)
         return True
 

@@ -84,6 +84,41 @@ async def save(connection: AsyncConnection, clock: ScaledClock) -> None:
     await connection.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": tables.CLOCK_CHANNEL})
 
 
+async def complete(connection: AsyncConnection, until: datetime) -> None:
+    """A replay has handed in every event that occurred up to the logical instant `until`.
+
+    From the first call on no timer and no settling runs ahead of it: however slow the machine is, what
+    happened before a deadline is known when the deadline is processed.
+    """
+    await connection.execute(tables.clock.update().values(complete_until=until))
+
+
+async def complete_until(connection: AsyncConnection) -> datetime | None:
+    """How far a replay has come; None where there is none."""
+    found = await connection.execute(sa.select(tables.clock.c.complete_until))
+    until: datetime | None = found.scalar_one_or_none()
+    return until
+
+
+async def caught_up(connection: AsyncConnection, enrolment_id: str, until: datetime) -> bool:
+    """Whether an enrolment has been handed everything that happened up to the logical instant `until`.
+
+    A replay has come that far, the router has taken the customer's events, and every wake was played.
+    """
+    found = await connection.execute(_CAUGHT_UP, {"id": enrolment_id, "until": until})
+    return bool(found.scalar_one())
+
+
+_CAUGHT_UP = sa.text("""
+    SELECT coalesce((SELECT complete_until >= :until FROM clock), true)
+        AND NOT EXISTS (
+            SELECT 1 FROM events e JOIN enrolments n ON n.profile_id = e.profile_id
+            WHERE n.id = CAST(:id AS uuid) AND e.routed_at IS NULL AND e.occurred_at <= :until)
+        AND NOT EXISTS (
+            SELECT 1 FROM start_outbox WHERE done_at IS NULL AND enrolment_id = CAST(:id AS uuid))
+""")
+
+
 async def reset(connection: AsyncConnection) -> None:
     """Back to real time."""
     await connection.execute(tables.clock.delete())

@@ -449,6 +449,7 @@ clock = sa.Table(
     _instant("epoch_wall"),
     sa.Column("speed", sa.Double, nullable=False),
     sa.Column("grace_seconds", sa.Double, nullable=False),
+    _instant("complete_until", nullable=True),  # logical; a replay has handed in every event up to here
     sa.CheckConstraint("id = 1", name="single"),
     sa.CheckConstraint("speed > 0", name="speed"),
 )

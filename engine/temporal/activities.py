@@ -22,8 +22,9 @@ from engine.delivery.ports import DeliveryPorts
 from engine.effects import perform
 from engine.effects.ports import EffectPorts
 from engine.ingest.close import Close, close_enrolments
+from engine.store import clock
 from engine.temporal.payloads import Result, Work
-from engine.temporal.queues import ASK, CLOSE, PERFORM, SEND
+from engine.temporal.queues import ASK, CATCH_UP, CLOSE, PERFORM, SEND
 
 Answers = Sequence[Settled | Redirect | Retry]
 BEAT = 3.0
@@ -70,6 +71,16 @@ class JourneyActivities:
         order = AskOrder(enrolment_id=work.enrolment_id, at=at, event_id=work.event_id, questions=questions)
         [values] = await answer(self._ports, [order])
         return Result(wire.to_json(Answered(work.ask_id, tuple(values), self._ports.at(at))))
+
+    @activity.defn(name=CATCH_UP)
+    async def catch_up(self, work: Work) -> Result:
+        """Comes back once the enrolment has been handed all that happened up to `at`. Scaled clocks only."""
+        async with self._ports.database.connect() as connection:
+            if not await clock.caught_up(connection, work.enrolment_id, datetime.fromisoformat(work.at)):
+                raise ApplicationError(
+                    "not everything up to here has come yet", category=ApplicationErrorCategory.BENIGN
+                )
+        return Result()
 
     @activity.defn(name=CLOSE)
     async def close(self, work: Work) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 JOURNEYS = "kairos-journeys"
 WORKFLOW = "Enrolment"
 SIGNAL = "event"
-SEND, PERFORM, ASK, CLOSE = "send", "perform", "ask", "close"
+SEND, PERFORM, ASK, CLOSE, CATCH_UP = "send", "perform", "ask", "close", "catch_up"
 
 
 def channel_queue(channel: str) -> str:

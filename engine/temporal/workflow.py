@@ -23,7 +23,16 @@ with workflow.unsafe.imports_passed_through():
     from engine.core.state import State
     from engine.temporal import words
     from engine.temporal.payloads import EnrolmentInput, Result, Work
-    from engine.temporal.queues import ASK, CLOSE, PERFORM, SEND, SIGNAL, WORKFLOW, channel_queue
+    from engine.temporal.queues import (
+        ASK,
+        CATCH_UP,
+        CLOSE,
+        PERFORM,
+        SEND,
+        SIGNAL,
+        WORKFLOW,
+        channel_queue,
+    )
     from engine.temporal.registry import PLANS
 
 HISTORY_LIMIT = 2_000
@@ -35,6 +44,11 @@ ALIVE = timedelta(seconds=10)
 ACTION_ATTEMPT = timedelta(minutes=10)
 RETRIES = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=1)
+)
+CATCH_UP_RETRIES = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    backoff_coefficient=1.2,
+    maximum_interval=timedelta(seconds=2),
 )
 OpenCommand = Ask | Send | Perform
 
@@ -49,6 +63,8 @@ class EnrolmentWorkflow:
         self._trace_from = given.trace_from
         self._ends: list[Control] = []
         """Ends whose time on a scaled clock has not come."""
+        self._known_until: datetime | None = None
+        """On a scaled clock: up to when everything that happened has come."""
         self._cancelled = False
         self._command: OpenCommand | None = None
         self._exited: Exited | None = None
@@ -89,6 +105,8 @@ class EnrolmentWorkflow:
                 break
             if self._command is not None:
                 await self._run_command(plan, self._command)
+            elif (due_at := self._unknown_before()) is not None:
+                await self._catch_up(due_at)
             elif workflow.info().get_current_history_length() > HISTORY_LIMIT:
                 workflow.continue_as_new(self._carried_on())
             else:
@@ -130,10 +148,48 @@ class EnrolmentWorkflow:
             wake_at = self._state.wake_at
             if self._end_before(wake_at):
                 self._take(plan, self._ends.pop(0))
-            elif wake_at is not None and self._wall(wake_at) <= workflow.now():
+            elif wake_at is not None and self._is_due(wake_at) and self._knows(wake_at):
                 self._take(plan, Due(self._own(wake_at)))
             else:
                 return
+
+    def _is_due(self, instant: datetime) -> bool:
+        return self._wall(instant) <= workflow.now()
+
+    def _knows(self, instant: datetime) -> bool:
+        """Whether everything that happened up to `instant` has come. In real time that is never known."""
+        known = self._known_until
+        return self._given.scale is None or (known is not None and instant <= known)
+
+    def _unknown_before(self) -> datetime | None:
+        """The timer that is due but must not be processed yet, because the machine may be behind."""
+        wake_at = self._state.wake_at
+        if wake_at is None or not self._is_due(wake_at) or self._knows(wake_at):
+            return None
+        return wake_at
+
+    async def _catch_up(self, instant: datetime) -> None:
+        """Waits until everything that happened up to `instant` has come: a scaled clock forgives all lag."""
+        work = Work(
+            CATCH_UP,
+            self._given.journey,
+            self._given.digest,
+            self._given.enrolment_id,
+            None,
+            instant.isoformat(),
+        )
+        task = asyncio.ensure_future(
+            workflow.execute_activity(
+                CATCH_UP,
+                work,
+                result_type=Result,
+                start_to_close_timeout=ATTEMPT,
+                retry_policy=CATCH_UP_RETRIES,
+                summary="wait for what has happened meanwhile",
+            )
+        )
+        await self._shielded(task)
+        self._known_until = instant
 
     def _waits_its_turn(self, control: Control) -> bool:
         """An end that follows from an event, on a scaled clock; what a person orders is done at once."""

@@ -16,12 +16,12 @@ from typing import Final
 
 import httpx
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.cli.applying import apply_project
 from engine.language.project import Project
 from engine.store import clock, keys
 from engine.store.clock import ScaledClock
+from engine.store.connection import AsyncEngine
 from engine.store.embedded import EmbeddedPostgres
 from examples.shop.replay import replay
 from examples.shop.stream import Message
@@ -34,7 +34,7 @@ LEAD: Final = 5.0
 CALM: Final = 1.0
 """Wall seconds without a stall that show that the workers have started."""
 PATIENCE: Final = 60.0
-"""Wall seconds that the last enrolment may be behind its time before the run counts as stuck."""
+"""Wall seconds after the end without anything moving before the run counts as stuck."""
 
 
 class DemoError(Exception):
@@ -117,7 +117,7 @@ async def count(database: AsyncEngine) -> Counts:
 class Lag:
     """How far the machine was behind the clock at worst, in wall seconds from the instant of an event.
 
-    As long as all of it is well within the grace, it cannot have changed an outcome.
+    No timer runs ahead of what the replay has sent, so lag makes a run longer and changes no outcome.
     """
 
     received: float
@@ -199,23 +199,31 @@ async def run(
 ) -> Counts:
     """Replays the messages and waits until nothing is under way any more; returns the last counts.
 
-    Gives up, without an error, `PATIENCE` after the logical instant `end` should have been reached.
+    Gives up, without an error, when nothing has moved for `PATIENCE` after the logical instant `end`.
     """
-    sent, found = 0, Counts()
+    sent, found, moved_at = 0, Counts(), datetime.now(UTC)
+
+    async def complete(until: datetime) -> None:
+        async with database.begin() as connection:
+            await clock.complete(connection, until)
 
     def taken(number: int) -> None:
         nonlocal sent
         sent += number
 
-    sending = asyncio.create_task(replay(base_url, write_key, messages, ticking, stop, taken))
-    last = ticking.fires_at(end) + timedelta(seconds=PATIENCE)
+    sending = asyncio.create_task(replay(base_url, write_key, messages, ticking, stop, taken, complete))
+    end_at, patience = ticking.fires_at(end), timedelta(seconds=PATIENCE)
     try:
         while not stop.is_set():
             now = datetime.now(UTC)
-            found = await count(database)
+            before, found = found, await count(database)
             found.sent = sent
+            if found != before:
+                moved_at = now
             progress(found, ticking.logical(now))
-            if sending.done() and (sending.exception() is not None or found.over or now > last):
+            if sending.done() and (
+                sending.exception() is not None or found.over or now > max(end_at, moved_at) + patience
+            ):
                 break
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import httpx
@@ -11,6 +11,7 @@ import httpx
 from engine.store.clock import ScaledClock
 from examples.shop.stream import Message
 
+EVER = datetime(9000, 1, 1, tzinfo=UTC)
 TICK = 0.5
 """Wall seconds between two looks at what is to be sent."""
 MOST_AT_ONCE = 200
@@ -28,6 +29,7 @@ async def replay(
     clock: ScaledClock,
     stop: asyncio.Event,
     sent: Callable[[int], None],
+    complete: Callable[[datetime], Awaitable[None]],
 ) -> None:
     """Sends each message to `POST /v1/batch` once its `timestamp` has come on the clock, in order.
 
@@ -37,6 +39,7 @@ async def replay(
 
     Args:
         sent: told how many messages were taken, after each request.
+        complete: told the logical instant up to which everything has been sent.
 
     Raises:
         ReplayFailed: a message was refused, or nobody answered for half a minute.
@@ -50,12 +53,15 @@ async def replay(
             now, end = max(clock.logical(datetime.now(UTC)), clock.epoch_logical), place
             while end < len(messages) and end - place < MOST_AT_ONCE and stamps[end] <= now:
                 end += 1
-            if end == place:
+            if end > place:
+                await _post(client, messages[place:end])
+                sent(end - place)
+            full, place = end - place == MOST_AT_ONCE, end
+            if not full:
+                await complete(now)
                 await asyncio.sleep(TICK)
-                continue
-            await _post(client, messages[place:end])
-            sent(end - place)
-            place = end
+        if place == len(messages):
+            await complete(EVER)
 
 
 async def _post(client: httpx.AsyncClient, batch: Sequence[Message]) -> None:

@@ -40,6 +40,7 @@ CREATE TABLE clock (
     epoch_wall TIMESTAMP WITH TIME ZONE NOT NULL,
     speed DOUBLE PRECISION NOT NULL,
     grace_seconds DOUBLE PRECISION NOT NULL,
+    complete_until TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_clock PRIMARY KEY (id),
     CONSTRAINT ck_clock_single CHECK (id = 1),
     CONSTRAINT ck_clock_speed CHECK (speed > 0)
