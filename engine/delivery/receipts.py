@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from channels.receipt import DeliveryState, Receipt
-from engine.delivery.sight import ADDRESS_KINDS, address_digest
+from engine.delivery.sight import address_digest
 from engine.ingest.recording import Internal, consent_changes, record_events
+from engine.language.addresses import address_kind
 from engine.store import consents, deliveries, profiles
 from engine.store.consents import Consent
 from engine.store.database import in_transaction
@@ -70,7 +71,7 @@ async def receive(ports: DeliveryPorts, receipts: Sequence[Receipt]) -> int:
 def _raw(row: Delivery, receipt: Receipt, person: Profile | None) -> dict[str, Any]:
     raw = {**(row.raw or {}), "receipt": receipt.raw}
     channel = row.channel or ""
-    address = None if person is None else person.addresses.get(ADDRESS_KINDS.get(channel, channel))
+    address = None if person is None else person.addresses.get(address_kind(channel))
     if receipt.permanent and address:
         raw["dead_addresses"] = [*raw.get("dead_addresses", ()), [channel, address_digest(address)]]
     return raw

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from engine.language.addresses import address_kind
 from engine.language.installation import Installation
 from engine.policy import Profile
 from engine.store import blocks, consents
@@ -16,9 +17,6 @@ from engine.store import profiles as profile_rows
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
-
-ADDRESS_KINDS: Final = {"sms": "phone"}
-"""Channel to the kind of identity that is its address, where they differ in name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +94,7 @@ def address_for(
     channel: str, profile_id: str, addresses: Mapping[str, str], installation: Installation
 ) -> str | None:
     """Where this channel reaches the customer, or None."""
-    own = addresses.get(ADDRESS_KINDS.get(channel, channel))
+    own = addresses.get(address_kind(channel))
     if own:
         return own
     if channel != "webhook":

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from engine.language.addresses import IDENTIFIERS
 from engine.language.diagnostics import Reporter, Severity, listed, nearest
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
 from engine.language.scalars import is_zone
 from engine.language.scenarios import SCRIPT_KINDS
-from engine.language.schema import IDENTIFIERS
 from engine.language.words import Enterable, Lookup, Words
 
 _LISTS = ("tags", "consents", "segments")

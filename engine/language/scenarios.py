@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from engine.language.addresses import IDENTIFIERS
 from engine.language.catalogue import Catalogue
 from engine.language.diagnostics import Mark
 from engine.language.loader import Mapping, Node, Scalar, Sequence, plain_data, text_of
 from engine.language.scalars import read_date, read_instant, read_length
-from engine.language.schema import IDENTIFIERS
 
 ScriptKind = Literal["event", "identify", "consent", "enter", "pause", "resume"]
 SCRIPT_KINDS: tuple[ScriptKind, ...] = ("event", "identify", "consent", "enter", "pause", "resume")

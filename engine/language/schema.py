@@ -25,7 +25,6 @@ from engine.language.shapes import (
 
 TYPES = ("text", "number", "boolean", "date", "datetime", "list", "object")
 CATEGORIES = ("marketing", "transactional")
-IDENTIFIERS = ("external_id", "email", "phone", "wechat", "wecom", "alipay", "push")
 CHANNELS = ("email", "sms", "push", "wechat", "wecom", "alipay", "miniprogram", "webhook")
 """Channels that can be used without an entry in `kairos.yaml`."""
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping as Map
 
 from engine.language import flow
 from engine.language.actions import ActionSignature
+from engine.language.addresses import IDENTIFIERS
 from engine.language.diagnostics import Reporter, listed, nearest
 from engine.language.expressing import Place, check, check_value, constant, fits
 from engine.language.expressions import Tree, normal
 from engine.language.expressions.tree import Constant
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
 from engine.language.scalars import read_date, read_instant, read_time
-from engine.language.schema import IDENTIFIERS
 from engine.language.words import Lookup, Words
 
 _FIXED_MOMENT = re.compile(r"[0-9]{1,2}:|[0-9]{4}-[0-9]{2}")

@@ -14,12 +14,10 @@ from engine.core.commands import Ask, Perform, Send, Trace
 from engine.core.inputs import EntryState
 from engine.core.plan import Message
 from engine.core.state import State
+from engine.language.addresses import ADDRESS_KINDS, IDENTIFIERS, address_kind
 from engine.language.expressions import Occurrence
 from engine.simulator.journey import SimulatedJourney
 
-IDENTIFIERS = ("external_id", "email", "phone", "wechat", "wecom", "alipay", "push")
-ADDRESS_OF = {"sms": "phone", "miniprogram": "wechat"}
-"""Which identifier a channel writes to, where it is not the one of its own name."""
 EVERY_CHANNEL = "*"
 _at = attrgetter("at")
 
@@ -157,9 +155,7 @@ class Person:
         if any(name in IDENTIFIERS for name in values):
             self.addresses = {
                 channel: self.attributes[kind]
-                for channel, kind in (
-                    (name, ADDRESS_OF.get(name, name)) for name in (*IDENTIFIERS, *ADDRESS_OF)
-                )
+                for channel, kind in ((name, address_kind(name)) for name in (*IDENTIFIERS, *ADDRESS_KINDS))
                 if isinstance(self.attributes.get(kind), str)
             }
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 from zoneinfo import available_timezones
 
 from engine.core.identity import event_id, profile_key
-from engine.simulator.person import IDENTIFIERS, Change, Person
+from engine.language.addresses import IDENTIFIERS
+from engine.simulator.person import Change, Person
 from engine.simulator.simulation import Simulation
 
 _ZONE_NAMES: Final = ("time_zone", "timezone", "timeZone")
