@@ -15,7 +15,8 @@ from engine.store.connection import AsyncEngine
 from engine.store.database import check, open_database, upgrade
 from engine.store.embedded import EmbeddedPostgres, data_folder, ensure
 from engine.temporal.client import TemporalRunner, TemporalStarter, connect
-from engine.temporal.server import PORT, UI_PORT, RunningServer, port_near, start_server
+from engine.temporal.local import FOLDER, PORT
+from engine.temporal.server import UI_PORT, RunningServer, port_near, start_server
 from workers.api import run_api
 from workers.journeys import run_journeys
 from workers.router import run_router
@@ -52,7 +53,7 @@ async def servers(
         await upgrade(database)
         say("PostgreSQL: ready, tables up to date")
         temporal = await start_server(
-            home / "temporal", port=port_near(PORT), ui_port=port_near(UI_PORT), say=say
+            home / FOLDER, port=port_near(PORT), ui_port=port_near(UI_PORT), say=say
         )
         try:
             client = await connect(temporal.address)

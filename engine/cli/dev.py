@@ -17,6 +17,7 @@ from engine.cli.worker import log_to_stderr, stop_on_signals
 from engine.store import keys
 from engine.store.database import DatabaseError
 from engine.store.embedded import EmbeddedPostgresError
+from engine.temporal.codec import KeyMistake
 from engine.temporal.found import TemporalNotFound
 from engine.temporal.server import TemporalServerError, port_near
 
@@ -51,7 +52,13 @@ def dev(
         folder = None
     try:
         asyncio.run(_run(folder, host, port, apply))
-    except (DatabaseError, EmbeddedPostgresError, TemporalNotFound, TemporalServerError) as error:
+    except (
+        DatabaseError,
+        EmbeddedPostgresError,
+        TemporalNotFound,
+        TemporalServerError,
+        KeyMistake,
+    ) as error:
         refuse("dev", error)
 
 

@@ -75,10 +75,11 @@ def explain(
 async def _with_live(found: Explanation, temporal: str | None) -> Explanation:
     """What the running workflow knows beyond the database, if it can be asked."""
     from engine.temporal.client import TemporalStarter, TemporalUnreachable, connect
-    from engine.temporal.server import PORT
+    from engine.temporal.codec import KeyMistake
+    from engine.temporal.local import local_address
     from engine.temporal.words import waiting
 
-    address = temporal or os.environ.get("TEMPORAL_ADDRESS") or f"127.0.0.1:{PORT}"
+    address = temporal or os.environ.get("TEMPORAL_ADDRESS") or local_address()
     workflow_id = found.enrolment.workflow_id
     try:
         client = await asyncio.wait_for(connect(address, wait=0), PATIENCE)
@@ -86,6 +87,8 @@ async def _with_live(found: Explanation, temporal: str | None) -> Explanation:
     except (TemporalUnreachable, TimeoutError):
         note = f"Temporal at {address} does not answer: this is what the database knows"
         return replace(found, note=note)
+    except KeyMistake as error:
+        return replace(found, note=f"Temporal cannot be asked: {error}")
     if answer is None:
         note = "its workflow does not answer (no worker runs?): this is what the database knows"
         return replace(found, note=note)

@@ -18,7 +18,8 @@ from engine.cli.session import ProjectOption, on_database, refuse
 from engine.sdk import ActionMistake
 from engine.store.connection import AsyncEngine
 from engine.temporal.client import TemporalRunner, TemporalStarter, TemporalUnreachable, connect
-from engine.temporal.server import PORT
+from engine.temporal.codec import KeyMistake
+from engine.temporal.local import local_address
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -108,7 +109,7 @@ def stop_on_signals() -> asyncio.Event:
 
 def _process(command: str, temporal: str | None, run: Run) -> None:
     log_to_stderr()
-    address = temporal or os.environ.get("TEMPORAL_ADDRESS") or f"127.0.0.1:{PORT}"
+    address = temporal or os.environ.get("TEMPORAL_ADDRESS") or local_address()
 
     async def work(database: AsyncEngine) -> None:
         stop = stop_on_signals()
@@ -121,7 +122,7 @@ def _process(command: str, temporal: str | None, run: Run) -> None:
 
     try:
         on_database(command, work)
-    except* (TemporalUnreachable, ConfigurationError, ActionMistake) as group:
+    except* (TemporalUnreachable, KeyMistake, ConfigurationError, ActionMistake) as group:
         refuse(command, "; ".join(str(error) for error in _flat(group)))
 
 

@@ -13,10 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import os
 import random
-import shlex
 import shutil
 import signal
 import socket
@@ -35,11 +33,11 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from engine.temporal.found import Found, Say, TemporalNotFound, find, say_on_stderr
+from engine.temporal.local import PORT, claim_file, claim_text, running_server
 
 SEARCH_ATTRIBUTES = ("KairosJourney", "KairosVersion", "KairosCustomer")
 """All of type Keyword, set when a workflow starts and never after."""
 NAMESPACE = "default"
-PORT = 7233
 UI_PORT = 8233
 START_DEADLINE = 60.0
 STOP_DEADLINE = 15.0
@@ -129,7 +127,7 @@ class RunningServer:
         if self._claim is not None:
             self._claim.seek(0)
             self._claim.truncate()
-            json.dump({"pid": self.process.pid, "address": self.address}, self._claim)
+            self._claim.write(claim_text(self.process.pid, self.address))
             self._claim.flush()
 
     async def _wait_until_ready(self) -> None:
@@ -245,7 +243,7 @@ def _arguments(port: int, ui_port: int, data_dir: Path | None) -> list[str]:
 def _claim(data_dir: Path) -> IO[str]:
     """Take the data folder for this process, ending a server that a killed one left behind."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    claim = (data_dir / "temporal.lock").open("a+")
+    claim = claim_file(data_dir).open("a+")
     claim.seek(0)
     text = claim.read()
     try:
@@ -256,10 +254,9 @@ def _claim(data_dir: Path) -> IO[str]:
             f"another process runs Temporal from {data_dir} ({text or 'starting'}). "
             "Stop it, or set KAIROS_HOME to another folder."
         ) from None
-    with contextlib.suppress(ValueError, KeyError, TypeError, psutil.Error):
-        orphan = psutil.Process(int(json.loads(text)["pid"]))
-        # The pid may be another program's by now.
-        if str(data_dir / "temporal.db") in shlex.join(orphan.cmdline()):
+    orphan = running_server(data_dir, text)
+    if orphan is not None:
+        with contextlib.suppress(psutil.Error):
             orphan.kill()
             orphan.wait(STOP_DEADLINE)
     return claim
