@@ -239,3 +239,12 @@ def test_a_database_that_is_not_there_is_said(kairos: Kairos, monkeypatch: pytes
     said = kairos("plan", code=2)
     assert "cannot be reached" in said
     assert "secret" not in said
+
+
+def test_a_worker_refuses_a_malformed_payload_key_in_words(
+    kairos: Kairos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAIROS_PAYLOAD_KEY", "c2VjcmV0")
+    said = kairos("worker", "router", code=2, text=True)
+    assert "kairos worker router: KAIROS_PAYLOAD_KEY: expected 32 bytes in base64" in said
+    assert "c2VjcmV0" not in said
