@@ -170,14 +170,18 @@ class Entry:
             if state.due_at is not None:
                 self._consider(key, Due(self._given_at(state.due_at)))
 
-    def due_by(self, instant: datetime, *, including: bool) -> list[EntryKey]:
-        """Keys whose settling ends before `instant`, or at it."""
-        keys = (key for profile in self._of_profile for key in self._pending(profile))
-        return [
-            key
-            for key in keys
-            if (due := _due(self._states[key])) < instant or (including and due == instant)
-        ]
+    def due_by(self, limit: Callable[[str], tuple[datetime, bool]]) -> list[EntryKey]:
+        """Keys whose settling ends before the instant of `limit` for their profile, or at it where true."""
+        found = []
+        for profile_id in self._of_profile:
+            pending = self._pending(profile_id)
+            if pending:
+                instant, including = limit(profile_id)
+                for key in pending:
+                    due = _due(self._states[key])
+                    if due < instant or (including and due == instant):
+                        found.append(key)
+        return found
 
     def take(self, event: Event) -> None:
         """One event of one customer, after the live enrolments have seen it."""

@@ -1,18 +1,19 @@
 """The router: takes stored events shard by shard until it is told to stop.
 
-Any number of routers may run. A shard belongs to whoever has its lock, for one transaction at a time. A
+Any number of routers may run. A shard belongs to whoever has its lock, for one transaction at a time, which
+takes several shards: a busy hour puts few events into each, and a transaction costs more than an event. A
 router is woken by `NOTIFY` when events come in, by the clock when a settling is due, and looks round every
 few seconds in any case, so that a lost notification costs only time.
 
-A batch that fails is tried again event by event. The event that fails alone is noted with its error and
-passed over: one broken event must not stop the customers who share its shard.
+A batch that fails is tried again shard by shard, and there event by event. The event that fails alone is
+noted with its error and passed over: one broken event must not stop the customers who share its shard.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -33,7 +34,11 @@ log = logging.getLogger(__name__)
 POLL: Final = timedelta(seconds=2)
 """How often a router looks round without being woken."""
 AT_ONCE: Final = 4
-"""Shards that one router works on at the same time."""
+"""Transactions that one router has open at the same time."""
+TOGETHER: Final = 16
+"""Shards of one transaction."""
+PAUSE: Final = 0.02
+"""Wall seconds from one look round to the next: what comes in meanwhile is taken together."""
 
 
 @dataclass(slots=True)
@@ -68,7 +73,8 @@ class Router:
         async with Listener(self.database, EVENTS_CHANNEL, CLOCK_CHANNEL, PROJECT_CHANNEL) as listener:
             while not stop.is_set():
                 try:
-                    await self.sweep()
+                    if await self.sweep():
+                        await asyncio.sleep(PAUSE)
                     pause = await self.until_due()
                 except Exception as error:
                     log.warning("the router could not work and tries again: %s", _causes(error))
@@ -86,32 +92,38 @@ class Router:
                     *await entries.due_shards(connection, time.settle_by),
                 }
             )
-        waiting = iter(shards)
+        waiting = iter([shards[start : start + TOGETHER] for start in range(0, len(shards), TOGETHER)])
 
         async def work() -> None:
-            for shard in waiting:
-                await self.drain(shard)
+            for some in waiting:
+                await self.drain(some)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(AT_ONCE, len(shards))):
+            for _ in range(min(AT_ONCE, -(-len(shards) // TOGETHER))):
                 group.create_task(work())
         return self.tally.events - before
 
-    async def drain(self, shard: int) -> None:
-        """Routes one shard until nothing is left, or another router has it."""
-        more = True
-        while more:
+    async def drain(self, shards: Sequence[int]) -> None:
+        """Routes these shards until nothing is left, or other routers have them."""
+        left = tuple(shards)
+        while left:
+            now = left
             try:
-                routed = await in_transaction(self.database, lambda c: self._route(c, shard))
+                routed = await in_transaction(self.database, lambda c, now=now: self._route(c, now))  # type: ignore[misc]
             except Exception as error:
                 if is_outage(error):
                     raise
-                log.exception("a batch of shard %s failed; its events are tried one by one", shard)
-                routed = await self._one_by_one(shard)
+                if len(left) > 1:
+                    log.warning("a batch failed (%s); its shards are tried one by one", _causes(error))
+                    for shard in left:
+                        await self.drain([shard])
+                    return
+                log.exception("a batch of shard %s failed; its events are tried one by one", left[0])
+                routed = await self._one_by_one(left[0])
             if routed is None:
                 return
             self.tally.add(routed)
-            more = routed.more
+            left = routed.more
 
     async def until_due(self) -> float:
         """Wall seconds until the next settling is due, never less than a moment."""
@@ -137,9 +149,9 @@ class Router:
             scale=_scale(ticking) if ticking.scaled else None,
         )
 
-    async def _route(self, connection: AsyncConnection, shard: int) -> Routed | None:
+    async def _route(self, connection: AsyncConnection, shards: Sequence[int]) -> Routed | None:
         time = await self.time(connection)
-        return await route(connection, shard, self._book, time, self.batch)
+        return await route(connection, shards, self._book, time, self.batch)
 
     async def _one_by_one(self, shard: int) -> Routed | None:
         """The next batch of a shard, each event in a transaction of its own."""
@@ -160,7 +172,7 @@ class Router:
                     self.database,
                     lambda c, e=event, why=error: events.mark_broken(c, e.event_id, self.wall(), _told(why)),  # type: ignore[misc]
                 )
-        return Routed(events=total, more=len(batch) >= self.batch)
+        return Routed(events=total, more=(shard,) if len(batch) >= self.batch else ())
 
     async def _route_one(self, connection: AsyncConnection, event: events.Event) -> bool:
         if not await routing.try_lock(connection, event.shard):
@@ -168,7 +180,7 @@ class Router:
         if not (still := await events.unrouted_by_id(connection, event.event_id)):
             return True
         time = await self.time(connection)
-        await route_events(connection, event.shard, still, self._book, time, limit=1)
+        await route_events(connection, [event.shard], still, self._book, time, limit=1)
         return True
 
 

@@ -1,4 +1,4 @@
-"""One batch of one shard, in one transaction: read, judge, write.
+"""One batch of some shards, in one transaction: read, judge, write.
 
 Everything is loaded before the first event is looked at and written after the last, one statement each,
 so the cost of a batch hardly depends on how many events it has. Between the two only pure code runs, in
@@ -9,7 +9,8 @@ settlings that are due.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +29,7 @@ from engine.store import enrolments, entries, events, routing, starts
 from engine.store.enrolments import End, Enrolment
 from engine.store.entries import EntryKey
 from engine.store.events import Event
+from engine.store.shards import shard_of
 from engine.store.starts import NewStart
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH: Final = 500
-"""Events, and settlings, that one transaction takes."""
+"""Events, and settlings, that one transaction takes, shared among its shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,46 +66,55 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """What a batch came to. `more`: there may be more to take at once."""
+    """What a batch came to. `more`: shards that may have more to take at once."""
 
     events: int = 0
     entered: int = 0
     woken: int = 0
-    more: bool = False
+    more: tuple[int, ...] = ()
 
 
 async def route(
-    connection: AsyncConnection, shard: int, book: Book, time: Time, limit: int = BATCH
-) -> Routed | None:
-    """Takes the next batch of a shard; None if another router has it. The caller commits."""
-    if not await routing.try_lock(connection, shard):
-        return None
-    batch = await events.unrouted(connection, shard, limit)
-    return await route_events(connection, shard, batch, book, time, limit)
+    connection: AsyncConnection, shards: Sequence[int], book: Book, time: Time, limit: int = BATCH
+) -> Routed:
+    """Takes the next batch of these shards, but for those that another router has. The caller commits."""
+    locked = await routing.try_locks(connection, shards)
+    if not locked:
+        return Routed()
+    of_each = max(1, limit // len(locked))
+    batch = await events.unrouted_in(connection, locked, of_each)
+    return await route_events(connection, locked, batch, book, time, of_each)
 
 
 async def route_events(
     connection: AsyncConnection,
-    shard: int,
+    shards: Sequence[int],
     batch: Sequence[Event],
     book: Book,
     time: Time,
     limit: int = BATCH,
 ) -> Routed:
-    """Takes these events and what is due of the shard, which the caller has locked."""
-    full = len(batch) >= limit
+    """Takes these events and what is due of the shards, which the caller has locked.
+
+    `limit` is that of one shard: with as many events it counts as full.
+    """
+    taken = Counter(event.shard for event in batch)
+    full = {shard for shard, count in taken.items() if count >= limit}
+    last = {event.shard: event.occurred_at for event in batch}
     # Behind a full batch there may be events that came before a settling is over: they go first.
-    settle_by = min(time.settle_by, batch[-1].occurred_at) if full else time.settle_by
-    due = await entries.due(connection, shard, settle_by, limit)
+    until = {shard: min(time.settle_by, last[shard]) if shard in full else time.settle_by for shard in shards}
+    due = await entries.due(connection, until, limit)
     if not batch and not due:
         return Routed()
     turn = await _load(connection, batch, due, book, time)
     for event in batch:
         turn.take(event)
-    turn.settle(settle_by, including=not full)
+    turn.settle(until, full)
     await _feed(connection, turn, {event.event_id for event in batch})
     await _write(connection, batch, turn, time)
-    return Routed(len(batch), len(turn.entry.entrances), len(turn.followers.wakes), full or len(due) >= limit)
+    settled = Counter(shard_of(key.profile_id) for key in due)
+    more = tuple(shard for shard in shards if shard in full or settled[shard] >= limit)
+    return Routed(len(batch), len(turn.entry.entrances), len(turn.followers.wakes), more)
 
 
 class _Turn:
@@ -124,8 +135,12 @@ class _Turn:
         self.entry.take(event)
         self._admit()
 
-    def settle(self, until: datetime, *, including: bool) -> None:
-        self.entry.settle(self.entry.due_by(until, including=including))
+    def settle(self, until: Mapping[int, datetime], full: Collection[int]) -> None:
+        def limit(profile_id: str) -> tuple[datetime, bool]:
+            shard = shard_of(profile_id)
+            return until[shard], shard not in full
+
+        self.entry.settle(self.entry.due_by(limit))
         self._admit()
 
     def _admit(self) -> None:

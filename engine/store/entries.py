@@ -101,16 +101,22 @@ async def save(connection: AsyncConnection, states: Mapping[EntryKey, EntryState
     await connection.execute(_SAVE, batch.rows(values))
 
 
-async def due(connection: AsyncConnection, shard: int, now: datetime, limit: int) -> list[EntryKey]:
-    """Keys of a shard whose pending entry is due at or before the logical instant `now`, earliest first."""
-    result = await connection.execute(
-        sa.text(
-            "SELECT journey, profile_id, one_per FROM entry_states "
-            "WHERE shard = :shard AND due_at <= :now ORDER BY due_at, journey, profile_id LIMIT :limit"
-        ).columns(profile_id=_ID),
-        {"shard": shard, "now": now, "limit": limit},
-    )
-    return [_key(row) for row in result.mappings()]
+_DUE = sa.text("""
+    SELECT e.* FROM unnest(CAST(:shards AS smallint[]), CAST(:until AS timestamptz[])) AS s(shard, until)
+    CROSS JOIN LATERAL (
+        SELECT journey, profile_id, one_per FROM entry_states WHERE shard = s.shard AND due_at <= s.until
+        ORDER BY due_at, journey, profile_id LIMIT :limit
+    ) AS e
+""").columns(profile_id=_ID)
+
+
+async def due(connection: AsyncConnection, until: Mapping[int, datetime], limit: int) -> list[EntryKey]:
+    """Keys of each shard whose pending entry is due at or before the shard's logical instant.
+
+    No more than `limit` of a shard: its earliest.
+    """
+    values = {"shards": list(until), "until": list(until.values()), "limit": limit}
+    return [_key(row) for row in (await connection.execute(_DUE, values)).mappings()]
 
 
 async def due_shards(connection: AsyncConnection, now: datetime) -> list[int]:

@@ -136,6 +136,20 @@ async def unrouted(
     )
 
 
+_UNROUTED = sa.text(f"""
+    SELECT {batch.columns(Event, "e")} FROM unnest(CAST(:shards AS smallint[])) AS s CROSS JOIN LATERAL (
+        SELECT * FROM events WHERE shard = s AND routed_at IS NULL
+        ORDER BY occurred_at, sequence LIMIT :limit
+    ) AS e ORDER BY e.occurred_at, e.sequence
+""").columns(**_TYPES)
+
+
+async def unrouted_in(connection: AsyncConnection, shards: Sequence[int], limit: int) -> list[Event]:
+    """The next events of each of these shards, up to `limit` of each, by (occurred_at, order of arrival)."""
+    result = await connection.execute(_UNROUTED, {"shards": list(shards), "limit": limit})
+    return [batch.build(Event, row) for row in result.mappings()]
+
+
 async def unrouted_of(connection: AsyncConnection, profile_ids: Iterable[str]) -> list[Event]:
     """Events of these profiles that are stored but not routed yet, in the router's order."""
     return await _select(

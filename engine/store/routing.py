@@ -5,6 +5,7 @@ They belong to the transaction, so a process that dies gives them back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import sqlalchemy as sa
@@ -14,12 +15,21 @@ SHARD_ROOM: Final = 0x4B52  # "KR": first half of the key, the shard is the seco
 _PLAYER: Final = 0x4B50  # "KP"
 
 _TRY = sa.text("SELECT pg_try_advisory_xact_lock(:room, :key) AS got")
+_TRY_ALL = sa.text(
+    "SELECT s FROM unnest(CAST(:shards AS integer[])) AS s WHERE pg_try_advisory_xact_lock(:room, s)"
+)
 
 
 async def try_lock(connection: AsyncConnection, shard: int) -> bool:
     """Whether this transaction has the shard from now until it ends."""
     result = await connection.execute(_TRY, {"room": SHARD_ROOM, "key": shard})
     return bool(result.scalar_one())
+
+
+async def try_locks(connection: AsyncConnection, shards: Sequence[int]) -> list[int]:
+    """Which of these shards this transaction has from now until it ends."""
+    result = await connection.execute(_TRY_ALL, {"room": SHARD_ROOM, "shards": list(shards)})
+    return [int(row.s) for row in result]
 
 
 async def try_lead(connection: AsyncConnection) -> bool:

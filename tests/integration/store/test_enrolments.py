@@ -115,8 +115,8 @@ async def test_entry_states_come_back_as_they_were_saved(connection: AsyncConnec
 
     shard = shard_of(key.profile_id)
     assert await entries.next_due(connection) == state.due_at
-    assert await entries.due(connection, shard, NOON, 10) == []
-    assert await entries.due(connection, shard, NOON + timedelta(minutes=30), 10) == [key]
+    assert await entries.due(connection, {shard: NOON}, 10) == []
+    assert await entries.due(connection, {shard: NOON + timedelta(minutes=30)}, 10) == [key]
     assert await entries.due_shards(connection, NOON + timedelta(minutes=30)) == [shard]
     await entries.save(connection, {key: EntryState()})
     assert await entries.next_due(connection) is None
