@@ -1,6 +1,6 @@
 """Every table of Kairos, as SQLAlchemy Core metadata.
 
-The migrations write the same tables out by hand; a test compares the two. Three tables are partitioned:
+The migrations write the same tables out by hand; a test compares the two. Two tables are partitioned:
 `events` by hash of the event's id, `deliveries` by the month in which the enrolment was entered.
 `profiles` has its id as only lookup of other tables, so that it can be hash-partitioned the same way.
 
@@ -10,10 +10,11 @@ consistency, and partitions of another server could not keep them.
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
+
+from engine.store.columns import Uuid, count, instant, json_list, json_object, text, wall
+from engine.store.columns import metadata as metadata
 
 SHARDS = 64
 """Shards of the router. A profile's shard never changes: `engine.store.shards.shard_of`."""
@@ -28,66 +29,24 @@ STARTS_CHANNEL = "kairos_starts"
 PROJECT_CHANNEL = "kairos_project"
 CLOCK_CHANNEL = "kairos_clock"
 
-metadata = sa.MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-Instant = sa.DateTime(timezone=True)
-Uuid = sa.Uuid(as_uuid=False)
-"""Ids are text in Python, as in the core, in JSON and in workflow inputs."""
-
-_NOW = sa.text("now()")
-_EMPTY_OBJECT = sa.text("'{}'::jsonb")
-_EMPTY_LIST = sa.text("'[]'::jsonb")
-
-
-def _instant(name: str, *, nullable: bool = False) -> sa.Column[Any]:
-    return sa.Column(name, Instant, nullable=nullable)
-
-
-def _wall(name: str) -> sa.Column[Any]:
-    return sa.Column(name, Instant, nullable=False, server_default=_NOW)
-
-
-def _object(name: str) -> sa.Column[Any]:
-    return sa.Column(name, pg.JSONB, nullable=False, server_default=_EMPTY_OBJECT)
-
-
-def _list(name: str) -> sa.Column[Any]:
-    return sa.Column(name, pg.JSONB, nullable=False, server_default=_EMPTY_LIST)
-
-
-def _text(name: str, *, nullable: bool = False, default: str | None = None) -> sa.Column[Any]:
-    return sa.Column(name, sa.Text, nullable=nullable, server_default=default)
-
-
-def _count(name: str, start: int = 0) -> sa.Column[Any]:
-    return sa.Column(name, sa.Integer, nullable=False, server_default=sa.text(str(start)))
-
-
 # --- customers ------------------------------------------------------------------------------------------
 
 profiles = sa.Table(
     "profiles",
     metadata,
     sa.Column("id", Uuid, primary_key=True),
-    _text("key"),  # SHA-256 hex of the first identity; immutable
-    _text("external_id", nullable=True),
-    _object("addresses"),  # current address by kind: email, phone, wechat, …
-    _object("attributes"),
+    text("key"),  # SHA-256 hex of the first identity; immutable
+    text("external_id", nullable=True),
+    json_object("addresses"),  # current address by kind: email, phone, wechat, …
+    json_object("attributes"),
     sa.Column("tags", pg.ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'::text[]")),
-    _text("stage", nullable=True),
-    _text("time_zone", nullable=True),
-    _text("locale", nullable=True),
+    text("stage", nullable=True),
+    text("time_zone", nullable=True),
+    text("locale", nullable=True),
     sa.Column("merged_into", Uuid, nullable=True),
-    _wall("created_at"),
-    _wall("updated_at"),
-    _instant("last_routed_at", nullable=True),
+    wall("created_at"),
+    wall("updated_at"),
+    instant("last_routed_at", nullable=True),
     sa.UniqueConstraint("key"),
     sa.Index("ix_profiles_external_id", "external_id", postgresql_where=sa.text("external_id IS NOT NULL")),
 )
@@ -98,7 +57,7 @@ identities = sa.Table(
     sa.Column("kind", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, primary_key=True),
     sa.Column("profile_id", Uuid, nullable=False),
-    _wall("created_at"),
+    wall("created_at"),
     sa.Index(None, "profile_id"),
 )
 
@@ -107,13 +66,13 @@ consents = sa.Table(
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     sa.Column("profile_id", Uuid, nullable=False),
-    _text("channel"),  # `*` for every channel
-    _text("category"),  # marketing | transactional
+    text("channel"),  # `*` for every channel
+    text("category"),  # marketing | transactional
     sa.Column("granted", sa.Boolean, nullable=False),
-    _text("source", nullable=True),
-    _text("text_version", nullable=True),
-    _instant("at"),
-    _wall("recorded_at"),
+    text("source", nullable=True),
+    text("text_version", nullable=True),
+    instant("at"),
+    wall("recorded_at"),
     sa.Index(None, "profile_id", "channel", "category", "at", "id"),
 )
 
@@ -122,7 +81,7 @@ static_segments = sa.Table(
     metadata,
     sa.Column("segment", sa.Text, primary_key=True),
     sa.Column("profile_id", Uuid, primary_key=True),
-    _wall("added_at"),
+    wall("added_at"),
     sa.Index(None, "profile_id"),
 )
 
@@ -140,15 +99,15 @@ events = sa.Table(
     sa.Column("sequence", sa.BigInteger, server_default=events_sequence.next_value(), nullable=False),
     sa.Column("profile_id", Uuid, nullable=False),
     sa.Column("shard", sa.SmallInteger, nullable=False),
-    _text("name"),
-    _text("type", default="track"),  # track | identify | page | screen | group | alias | internal
-    _object("properties"),
-    _instant("occurred_at"),
-    _wall("received_at"),
-    _text("source"),
-    _text("message_id"),
-    _instant("routed_at", nullable=True),
-    _text("error", nullable=True),  # why it could not be routed
+    text("name"),
+    text("type", default="track"),  # track | identify | page | screen | group | alias | internal
+    json_object("properties"),
+    instant("occurred_at"),
+    wall("received_at"),
+    text("source"),
+    text("message_id"),
+    instant("routed_at", nullable=True),
+    text("error", nullable=True),  # why it could not be routed
     sa.Index(None, "profile_id", "name", "occurred_at"),
     sa.Index(
         "ix_events_unrouted",
@@ -166,8 +125,8 @@ undeclared = sa.Table(
     sa.Column("event", sa.Text, primary_key=True),
     sa.Column("property", sa.Text, primary_key=True),  # '' for the event itself
     sa.Column("seen", sa.BigInteger, nullable=False),
-    _wall("first_seen_at"),
-    _wall("last_seen_at"),
+    wall("first_seen_at"),
+    wall("last_seen_at"),
 )
 
 # --- plans and journeys ---------------------------------------------------------------------------------
@@ -176,9 +135,9 @@ plans = sa.Table(
     "plans",
     metadata,
     sa.Column("digest", sa.Text, primary_key=True),
-    _text("journey"),
+    text("journey"),
     sa.Column("plan", pg.JSONB, nullable=False),
-    _wall("created_at"),
+    wall("created_at"),
     sa.Index(None, "journey"),
 )
 
@@ -186,12 +145,12 @@ journeys = sa.Table(
     "journeys",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
-    _text("status"),
-    _text("live_digest", nullable=True),
-    _instant("paused_at", nullable=True),
-    _text("source"),
-    _count("version", 1),
-    _wall("applied_at"),
+    text("status"),
+    text("live_digest", nullable=True),
+    instant("paused_at", nullable=True),
+    text("source"),
+    count("version", 1),
+    wall("applied_at"),
     sa.CheckConstraint("status IN ('draft', 'live', 'paused', 'archived')", name="status"),
 )
 
@@ -199,12 +158,12 @@ project = sa.Table(
     "project",
     metadata,
     sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
-    _text("catalogue"),
-    _text("installation"),
-    _object("templates"),  # path -> text
-    _object("files"),  # every other file of the project: path -> text
-    _text("digest"),
-    _wall("applied_at"),
+    text("catalogue"),
+    text("installation"),
+    json_object("templates"),  # path -> text
+    json_object("files"),  # every other file of the project: path -> text
+    text("digest"),
+    wall("applied_at"),
     sa.CheckConstraint("id = 1", name="single"),
 )
 
@@ -212,10 +171,10 @@ applies = sa.Table(
     "applies",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    _text("digest"),
-    _text("applied_by", nullable=True),
-    _object("changes"),  # journey -> digest made live
-    _wall("applied_at"),
+    text("digest"),
+    text("applied_by", nullable=True),
+    json_object("changes"),  # journey -> digest made live
+    wall("applied_at"),
 )
 
 missed_entries = sa.Table(
@@ -237,14 +196,14 @@ entry_states = sa.Table(
     sa.Column("one_per", sa.Text, primary_key=True),
     sa.Column("shard", sa.SmallInteger, nullable=False),
     sa.Column("pending_id", Uuid, nullable=True),
-    _instant("pending_at", nullable=True),
+    instant("pending_at", nullable=True),
     sa.Column("pending_order", sa.BigInteger, nullable=False, server_default=sa.text("0")),
-    _instant("due_at", nullable=True),
+    instant("due_at", nullable=True),
     sa.Column("live_id", Uuid, nullable=True),
-    _instant("entered_at", nullable=True),
-    _count("entered"),
-    _instant("ended_at", nullable=True),
-    _list("contested"),
+    instant("entered_at", nullable=True),
+    count("entered"),
+    instant("ended_at", nullable=True),
+    json_list("contested"),
     sa.Index("ix_entry_states_due", "shard", "due_at", postgresql_where=sa.text("due_at IS NOT NULL")),
     sa.Index(None, "profile_id"),
 )
@@ -253,30 +212,30 @@ enrolments = sa.Table(
     "enrolments",
     metadata,
     sa.Column("id", Uuid, primary_key=True),
-    _text("journey"),
-    _text("digest"),
+    text("journey"),
+    text("digest"),
     sa.Column("profile_id", Uuid, nullable=False),
-    _text("profile_key"),
+    text("profile_key"),
     sa.Column("shard", sa.SmallInteger, nullable=False),
-    _text("one_per", default=""),
+    text("one_per", default=""),
     sa.Column("trigger_event_id", Uuid, nullable=True),
-    _object("trigger"),
+    json_object("trigger"),
     sa.Column("holdout", sa.Boolean, nullable=False),
-    _instant("entered_at"),
+    instant("entered_at"),
     sa.Column("entry_month", sa.Date, nullable=False),  # first day of the month of `entered_at`, in UTC
-    _wall("created_at"),
-    _text("driver", default="workflow"),
-    _text("workflow_id", nullable=True),
-    _text("status", default="live"),
-    _text("exit", nullable=True),
-    _text("exit_detail", nullable=True),
-    _instant("ended_at", nullable=True),
-    _instant("closed_at", nullable=True),
-    _instant("converted_at", nullable=True),
-    _object("answers"),
-    _object("variants"),  # split step id -> variant
+    wall("created_at"),
+    text("driver", default="workflow"),
+    text("workflow_id", nullable=True),
+    text("status", default="live"),
+    text("exit", nullable=True),
+    text("exit_detail", nullable=True),
+    instant("ended_at", nullable=True),
+    instant("closed_at", nullable=True),
+    instant("converted_at", nullable=True),
+    json_object("answers"),
+    json_object("variants"),  # split step id -> variant
     sa.Column("moved_by", Uuid, nullable=True),  # the event that last moved it
-    _text("step", nullable=True),  # where it stands, for people
+    text("step", nullable=True),  # where it stands, for people
     sa.CheckConstraint("status IN ('live', 'ended')", name="status"),
     sa.CheckConstraint("(status = 'ended') = (exit IS NOT NULL)", name="exit_when_ended"),
     sa.CheckConstraint("driver IN ('workflow', 'pool')", name="driver"),
@@ -298,11 +257,11 @@ traces = sa.Table(
     metadata,
     sa.Column("enrolment_id", Uuid, primary_key=True),
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
-    _instant("at"),
-    _text("result"),
-    _text("step", nullable=True),
-    _text("detail", nullable=True),
-    _list("passed_over"),  # [[channel, reason], …]
+    instant("at"),
+    text("result"),
+    text("step", nullable=True),
+    text("detail", nullable=True),
+    json_list("passed_over"),  # [[channel, reason], …]
 )
 
 # --- deliveries and effects -----------------------------------------------------------------------------
@@ -330,25 +289,25 @@ deliveries = sa.Table(
     sa.Column("step", sa.Text, primary_key=True),
     sa.Column("entry_month", sa.Date, primary_key=True),
     sa.Column("id", Uuid, nullable=False),
-    _text("key"),  # idempotency key given to the provider
-    _text("journey"),
+    text("key"),  # idempotency key given to the provider
+    text("journey"),
     sa.Column("profile_id", Uuid, nullable=False),
-    _text("category", default="marketing"),
-    _text("channel", nullable=True),
-    _text("template", nullable=True),
-    _text("template_digest", nullable=True),
-    _text("state"),
-    _text("reason", nullable=True),
-    _list("passed_over"),
-    _count("attempts"),
-    _text("owner", nullable=True),
-    _wall("created_at"),
-    _instant("claimed_at", nullable=True),
-    _instant("sending_at", nullable=True),
-    _instant("settled_at", nullable=True),
-    _instant("at"),  # logical instant of the step
-    _instant("due_at", nullable=True),  # logical, of a deferral
-    _text("provider_id", nullable=True),
+    text("category", default="marketing"),
+    text("channel", nullable=True),
+    text("template", nullable=True),
+    text("template_digest", nullable=True),
+    text("state"),
+    text("reason", nullable=True),
+    json_list("passed_over"),
+    count("attempts"),
+    text("owner", nullable=True),
+    wall("created_at"),
+    instant("claimed_at", nullable=True),
+    instant("sending_at", nullable=True),
+    instant("settled_at", nullable=True),
+    instant("at"),  # logical instant of the step
+    instant("due_at", nullable=True),  # logical, of a deferral
+    text("provider_id", nullable=True),
     sa.Column("raw", pg.JSONB, nullable=True),
     sa.CheckConstraint(f"state IN ({', '.join(repr(s) for s in DELIVERY_STATES)})", name="state"),
     sa.Index(None, "profile_id", "at"),
@@ -363,18 +322,18 @@ effects = sa.Table(
     metadata,
     sa.Column("enrolment_id", Uuid, primary_key=True),
     sa.Column("step", sa.Text, primary_key=True),
-    _text("verb"),
-    _text("state"),
+    text("verb"),
+    text("state"),
     sa.Column("answer", pg.JSONB, nullable=True),
-    _text("error", nullable=True),
-    _text("key"),
-    _text("owner", nullable=True),
-    _count("attempts"),
-    _instant("at"),
-    _wall("created_at"),
-    _instant("claimed_at", nullable=True),
-    _instant("sending_at", nullable=True),
-    _instant("settled_at", nullable=True),
+    text("error", nullable=True),
+    text("key"),
+    text("owner", nullable=True),
+    count("attempts"),
+    instant("at"),
+    wall("created_at"),
+    instant("claimed_at", nullable=True),
+    instant("sending_at", nullable=True),
+    instant("settled_at", nullable=True),
     sa.CheckConstraint(f"state IN ({', '.join(repr(s) for s in EFFECT_STATES)})", name="state"),
     sa.Index("ix_effects_open", "claimed_at", postgresql_where=sa.text("state IN ('claimed', 'sending')")),
 )
@@ -383,15 +342,15 @@ outbox_messages = sa.Table(
     "outbox_messages",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    _text("key"),
-    _text("channel"),
-    _text("address"),
-    _object("parts"),
-    _text("template", nullable=True),
+    text("key"),
+    text("channel"),
+    text("address"),
+    json_object("parts"),
+    text("template", nullable=True),
     sa.Column("enrolment_id", Uuid, nullable=True),
-    _text("step", nullable=True),
-    _instant("at", nullable=True),
-    _wall("created_at"),
+    text("step", nullable=True),
+    instant("at", nullable=True),
+    wall("created_at"),
     sa.UniqueConstraint("key"),
     sa.Index(None, "enrolment_id"),
 )
@@ -402,15 +361,15 @@ start_outbox = sa.Table(
     "start_outbox",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    _text("kind"),
-    _text("workflow_id"),
+    text("kind"),
+    text("workflow_id"),
     sa.Column("enrolment_id", Uuid, nullable=False),
-    _object("payload"),
-    _wall("created_at"),
-    _instant("not_before", nullable=True),  # wall; set after a failed try
-    _instant("done_at", nullable=True),
-    _count("attempts"),
-    _text("error", nullable=True),
+    json_object("payload"),
+    wall("created_at"),
+    instant("not_before", nullable=True),  # wall; set after a failed try
+    instant("done_at", nullable=True),
+    count("attempts"),
+    text("error", nullable=True),
     sa.CheckConstraint("kind IN ('start', 'wake', 'control')", name="kind"),
     sa.Index("ix_start_outbox_open", "id", postgresql_where=sa.text("done_at IS NULL")),
 )
@@ -421,22 +380,22 @@ workers = sa.Table(
     "workers",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),  # the `owner` of deliveries and effects
-    _text("kind"),
-    _wall("started_at"),
-    _wall("seen_at"),
+    text("kind"),
+    wall("started_at"),
+    wall("seen_at"),
 )
 
 api_keys = sa.Table(
     "api_keys",
     metadata,
     sa.Column("id", Uuid, primary_key=True),
-    _text("name"),
-    _text("scope"),
-    _text("source", nullable=True),  # the `source` of events that come in with it
-    _text("hash"),
-    _text("prefix"),
-    _wall("created_at"),
-    _instant("revoked_at", nullable=True),
+    text("name"),
+    text("scope"),
+    text("source", nullable=True),  # the `source` of events that come in with it
+    text("hash"),
+    text("prefix"),
+    wall("created_at"),
+    instant("revoked_at", nullable=True),
     sa.UniqueConstraint("hash"),
     sa.CheckConstraint("scope IN ('ingest', 'read', 'manage')", name="scope"),
 )
@@ -445,11 +404,11 @@ clock = sa.Table(
     "clock",
     metadata,
     sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
-    _instant("epoch_logical"),
-    _instant("epoch_wall"),
+    instant("epoch_logical"),
+    instant("epoch_wall"),
     sa.Column("speed", sa.Double, nullable=False),
     sa.Column("grace_seconds", sa.Double, nullable=False),
-    _instant("complete_until", nullable=True),  # logical; a replay has handed in every event up to here
+    instant("complete_until", nullable=True),  # logical; a replay has handed in every event up to here
     sa.CheckConstraint("id = 1", name="single"),
     sa.CheckConstraint("speed > 0", name="speed"),
 )
