@@ -14,6 +14,7 @@ from engine.language.expressions import evaluate
 from engine.language.installation import Installation
 from engine.language.scenarios import Person as Described
 from engine.language.scenarios import Scenario, ScriptEntry
+from engine.simulator.changes import identify
 from engine.simulator.person import Change, Enrolment, Happening, Person, SentMessage
 from engine.simulator.settings import Renderer, StandIns, Surroundings
 from engine.simulator.simulation import Simulation
@@ -71,7 +72,7 @@ def run_scenario(
     run = Simulation(surroundings, (plan.journey,))
     start = scenario.start.astimezone(UTC)
     person = Person(_key(scenario))
-    run.identify(person, described(scenario.profile))
+    identify(run, person, described(scenario.profile))
     happenings = [_happening(run, plan, entry, start, place) for place, entry in enumerate(scenario.script)]
     # Controls before events of the same instant; apart from that the order of the file.
     happenings.sort(key=lambda each: (each.at, not _is_control(each), each.order))

@@ -37,19 +37,13 @@ from engine.core.inputs import (
 from engine.language.expressions import Facts, compile_expression, event_facts
 from engine.language.types import to_json, typed
 from engine.policy import Settings
+from engine.simulator.changes import change
 from engine.simulator.journey import SimulatedJourney
-from engine.simulator.person import EVERY_CHANNEL, Change, Enrolment, EntryRow, Person, SimulatedEvent
+from engine.simulator.person import EVERY_CHANNEL, Enrolment, EntryRow, Person, SimulatedEvent
 from engine.simulator.settings import Surroundings
 from engine.simulator.work import perform, send
 
 _MANUAL = "journey.enter"
-
-
-def _answers(consents: Any) -> dict[str, bool]:
-    """Consents as profiles give them: a list of channels granted, or channel to boolean."""
-    if isinstance(consents, Mapping):
-        return {str(channel): answer for channel, answer in consents.items() if isinstance(answer, bool)}
-    return {str(channel): True for channel in consents or ()}
 
 
 class Simulation:
@@ -138,13 +132,13 @@ class Simulation:
             if not enrolment.live:
                 continue
             if isinstance(command, Ask):
-                self._advance(enrolment, self._answer(enrolment, command))
+                self.advance(enrolment, self._answer(enrolment, command))
             elif overtaken(enrolment.state):
-                self._advance(enrolment, Settled(command.step, "skipped", at, reason="exit_seen"))
+                self.advance(enrolment, Settled(command.step, "skipped", at, reason="exit_seen"))
             elif isinstance(command, Send):
-                self._advance(enrolment, send(self, enrolment, command))
+                self.advance(enrolment, send(self, enrolment, command))
             else:
-                self._advance(enrolment, perform(self, enrolment, command))
+                self.advance(enrolment, perform(self, enrolment, command))
 
     def _drain(self, person: Person, at: datetime) -> None:
         script, pending = person.script, person.pending
@@ -154,7 +148,7 @@ class Simulation:
                 if isinstance(happening, SimulatedEvent):
                     self._route(person, happening)
                 else:
-                    self._change(person, happening)
+                    change(self, person, happening)
             elif pending:
                 self._route(person, pending.popleft())
             else:
@@ -165,7 +159,7 @@ class Simulation:
         for enrolment in tuple(person.live):
             wake_at = enrolment.state.wake_at
             if wake_at is not None and wake_at <= at:
-                self._advance(enrolment, Due(at))
+                self.advance(enrolment, Due(at))
                 fired = True
         if person.settling:
             for row in tuple(person.settling):
@@ -192,7 +186,7 @@ class Simulation:
                 if held:
                     if "goal" in held:
                         self._measure(enrolment, at)
-                    self._advance(enrolment, EventSeen(event.id, name, at, at, event.order, held))
+                    self.advance(enrolment, EventSeen(event.id, name, at, at, event.order, held))
         if person.measured:
             self._measure_ended(person, event, of_message)
         for row in tuple(person.settling):
@@ -267,57 +261,6 @@ class Simulation:
         if heard:
             person.pending.append(self.event(name, at, properties, event_id("engine", id), enrolment_id))
 
-    # --- what else happens ------------------------------------------------------------------------------
-
-    def _change(self, person: Person, change: Change) -> None:
-        at = change.at
-        if change.kind == "identify":
-            said = change.data.get("consents")
-            self.identify(person, {name: value for name, value in change.data.items() if name != "consents"})
-            for channel, granted in _answers(said).items():
-                self._consent(person, channel, granted, at)
-        elif change.kind == "consent":
-            for channel, granted in change.data.items():
-                self._consent(person, channel, granted, at)
-        elif change.kind == "enter":
-            journey = self.journeys.get(change.journey or "")
-            if journey is not None and journey.plan.trigger.kind == "manual":
-                self.enter(person, journey, change.data, at, change.id)
-        elif change.kind in ("pause", "resume"):
-            for journey in self.journeys.values():
-                journey.paused = change.kind == "pause"
-            for enrolment in tuple(person.live):
-                self._advance(enrolment, Control("pause" if change.kind == "pause" else "resume", at))
-
-    def identify(self, person: Person, data: Mapping[str, Any]) -> None:
-        """Writes a profile as scenarios give it: attributes, identifiers, `tags consents segments`."""
-        rest = dict(data)
-        person.retag(add=rest.pop("tags", None) or ())
-        for channel, granted in _answers(rest.pop("consents", None)).items():
-            person.grant(channel, granted)
-        person.segments |= frozenset(rest.pop("segments", None) or ())
-        person.set(self.typed_attributes(rest))
-
-    def _consent(self, person: Person, channel: str, granted: bool, at: datetime) -> None:
-        person.grant(channel, granted)
-        if not granted and not self._may_market(person):
-            for enrolment in tuple(person.live):
-                if enrolment.journey.plan.category == "marketing":
-                    self._advance(enrolment, Control("end", at, "unsubscribed"))
-        name = "*" if channel == "marketing" else channel
-        self.emit(
-            person,
-            "consent.changed",
-            at,
-            {"channel": name, "granted": granted},
-            f"{person.key}/consent/{name}/{at.isoformat()}",
-        )
-
-    def _may_market(self, person: Person) -> bool:
-        if any(person.consents.values()):
-            return True
-        return bool(self.presumed) and EVERY_CHANNEL not in person.consents
-
     def enter(
         self,
         person: Person,
@@ -335,7 +278,8 @@ class Simulation:
 
     # --- reducers ---------------------------------------------------------------------------------------
 
-    def _advance(self, enrolment: Enrolment, given: Input) -> None:
+    def advance(self, enrolment: Enrolment, given: Input) -> None:
+        """Hands one input to an enrolment and takes its commands."""
         enrolment.state, commands = advance(enrolment.journey.plan, enrolment.state, given)
         for command in commands:
             self._take(enrolment, command)
@@ -394,7 +338,7 @@ class Simulation:
         if decision.supersedes is not None:
             for old in tuple(person.live):
                 if old.id == decision.supersedes:
-                    self._advance(old, Control("end", decision.at, "superseded"))
+                    self.advance(old, Control("end", decision.at, "superseded"))
         id = row.state.live_id
         assert id is not None, "an entry makes its enrolment live"
         state = begin(
@@ -411,7 +355,7 @@ class Simulation:
         self.enrolments.append(enrolment)
         if row.journey.plan.goal is not None:
             person.measured.append(enrolment)
-        self._advance(enrolment, Entered(decision.at))
+        self.advance(enrolment, Entered(decision.at))
 
     # --- facts ------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from engine.core.inputs import (
 from engine.core.plan import Effect, Plan
 from engine.core.state import State
 from engine.core.wire import input_from_json, state_from_json, to_json
+from engine.simulator.changes import identify
 from engine.simulator.person import Change, Enrolment, Happening, Person
 from engine.simulator.settings import StandIns, Surroundings
 from engine.simulator.simulation import Simulation
@@ -281,7 +282,7 @@ def simulate(plan: Plan, customer: Customer, fails: frozenset[str]) -> list[Enro
     stand_ins = StandIns(answers=dict.fromkeys(plan.steps, 1), fails=fails)
     run = Simulation(Surroundings({plan.journey: plan}, stand_ins=stand_ins), (plan.journey,))
     person = Person(profile_key("external_id", customer.profile["external_id"]))
-    run.identify(person, customer.profile)
+    identify(run, person, customer.profile)
     script: list[Happening] = []
     for place, moment in enumerate(customer.moments):
         if moment.kind in ("consent", "pause", "resume"):

@@ -1,0 +1,74 @@
+"""What happens to a customer besides events: identified, consent given or withdrawn, entered, paused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from engine.core.inputs import Control
+from engine.simulator.person import EVERY_CHANNEL, Change, Person
+
+if TYPE_CHECKING:
+    from engine.simulator.simulation import Simulation
+
+
+def change(run: Simulation, person: Person, given: Change) -> None:
+    """Applies one change at its instant."""
+    at = given.at
+    if given.kind == "identify":
+        said = given.data.get("consents")
+        identify(run, person, {name: value for name, value in given.data.items() if name != "consents"})
+        for channel, granted in _answers(said).items():
+            _consent(run, person, channel, granted, at)
+    elif given.kind == "consent":
+        for channel, granted in given.data.items():
+            _consent(run, person, channel, granted, at)
+    elif given.kind == "enter":
+        journey = run.journeys.get(given.journey or "")
+        if journey is not None and journey.plan.trigger.kind == "manual":
+            run.enter(person, journey, given.data, at, given.id)
+    elif given.kind in ("pause", "resume"):
+        for journey in run.journeys.values():
+            journey.paused = given.kind == "pause"
+        for enrolment in tuple(person.live):
+            run.advance(enrolment, Control("pause" if given.kind == "pause" else "resume", at))
+
+
+def identify(run: Simulation, person: Person, data: Mapping[str, Any]) -> None:
+    """Writes a profile as scenarios give it: attributes, identifiers, `tags consents segments`."""
+    rest = dict(data)
+    person.retag(add=rest.pop("tags", None) or ())
+    for channel, granted in _answers(rest.pop("consents", None)).items():
+        person.grant(channel, granted)
+    person.segments |= frozenset(rest.pop("segments", None) or ())
+    person.set(run.typed_attributes(rest))
+
+
+def _answers(consents: Any) -> dict[str, bool]:
+    """Consents as profiles give them: a list of channels granted, or channel to boolean."""
+    if isinstance(consents, Mapping):
+        return {str(channel): answer for channel, answer in consents.items() if isinstance(answer, bool)}
+    return {str(channel): True for channel in consents or ()}
+
+
+def _consent(run: Simulation, person: Person, channel: str, granted: bool, at: datetime) -> None:
+    person.grant(channel, granted)
+    if not granted and not _may_market(run, person):
+        for enrolment in tuple(person.live):
+            if enrolment.journey.plan.category == "marketing":
+                run.advance(enrolment, Control("end", at, "unsubscribed"))
+    name = EVERY_CHANNEL if channel == "marketing" else channel
+    run.emit(
+        person,
+        "consent.changed",
+        at,
+        {"channel": name, "granted": granted},
+        f"{person.key}/consent/{name}/{at.isoformat()}",
+    )
+
+
+def _may_market(run: Simulation, person: Person) -> bool:
+    if any(person.consents.values()):
+        return True
+    return bool(run.presumed) and EVERY_CHANNEL not in person.consents
