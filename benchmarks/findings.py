@@ -10,6 +10,8 @@ from benchmarks.statistics import Interval, interval
 
 Side = Literal["at least", "at most"]
 Form = Callable[[float], str]
+LEAST_PAIRS = 10
+"""With fewer pairs a comparison has no verdict: its interval reaches nearly anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,9 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        return "" if self.met is None else "met" if self.met else "not met"
+        if self.met is None:
+            return "" if self.target is None else "too few pairs to say"
+        return "met" if self.met else "not met"
 
 
 def compared(
@@ -49,7 +53,7 @@ def compared(
         f"{found.median:.2f} ({_range(found, '{:.2f}')}); "
         f"medians {figure(interval(ours).median)} against {figure(interval(theirs).median)} {unit}",
         f"{side} {target:g}",
-        found.reaches(target, side),
+        found.reaches(target, side) if len(ours) >= LEAST_PAIRS else None,
         tuple(notes),
         tuple(f"{figure(a)} / {figure(b)}" for a, b in zip(ours, theirs, strict=True)),
     )

@@ -14,8 +14,13 @@ def test_a_comparison_tells_the_ratio_its_interval_and_both_medians() -> None:
 
 def test_pairs_are_compared_pair_by_pair() -> None:
     # Both slow down together; the ratio does not.
-    ours, theirs = [8.0, 4.0, 2.0], [10.0, 5.0, 2.5]
+    ours, theirs = [8.0, 4.0, 2.0, 1.0, 0.5] * 2, [10.0, 5.0, 2.5, 1.25, 0.625] * 2
     assert compared("rate", "by hand", ours, theirs, 0.81, "at least", unit="").met is False
+
+
+def test_a_trial_with_few_pairs_has_no_verdict() -> None:
+    found = compared("rate", "by hand", [9.0] * 3, [10.0] * 3, 0.8, "at least", unit="")
+    assert (found.met, found.verdict) == (None, "too few pairs to say")
 
 
 def test_limits_are_met_up_to_and_with_themselves() -> None:
