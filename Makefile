@@ -27,7 +27,7 @@ demo: setup ## the shop's month of May, live; KEEP=1 stays up, DRIVER=workflow|p
 	@$(RUN) -m examples.shop.demo
 
 test: setup ## all tests but the slow ones, with real PostgreSQL and Temporal
-	@$(RUN) -m pytest -m "not slow"
+	@$(RUN) -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup ## the slow tests: full figures of faults and statistics
 	@$(RUN) -m pytest -m slow --timeout 3600

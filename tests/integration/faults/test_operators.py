@@ -112,3 +112,10 @@ async def delete(running: Kairos, enrolment: Enrolment) -> None:
     await running.client.workflow_service.delete_workflow_execution(
         DeleteWorkflowExecutionRequest(namespace=running.client.namespace, workflow_execution=execution)
     )
+
+    async def gone() -> bool:
+        runner = TemporalRunner(running.client)
+        return not await runner.standing([execution.workflow_id])
+
+    # Temporal ends it before it forgets it; seen in between it would rightly count as terminated.
+    await until("Temporal to forget the deleted workflow", gone)

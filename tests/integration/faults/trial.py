@@ -118,7 +118,7 @@ async def assert_undisturbed(
     assert {id: status.get(id) for id in wanted} == dict.fromkeys(wanted, "ended")
     assert len(status) == len(wanted) + others
     for enrolment_id, trace in wanted.items():
-        assert _shared(stored.get(enrolment_id, ())) == trace
+        assert _shared(stored.get(enrolment_id, ())) == trace, enrolment_id
     await assert_one_row_a_step(database, wanted)
 
 
