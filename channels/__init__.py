@@ -19,7 +19,7 @@ from channels.errors import (
 )
 from channels.http import Answer, HttpClient
 from channels.message import Brand, Message
-from channels.pacing import Outcome, Rate, TokenBucket, each
+from channels.pacing import Outcome, Pacer, Rate, each
 from channels.port import ANY_CHANNEL, Adapter, Capabilities, Settings, Sink
 from channels.receipt import Accepted, DeliveryState, Reason, Receipt
 from channels.registry import create, find, names
@@ -38,6 +38,7 @@ __all__ = [
     "HttpClient",
     "Message",
     "Outcome",
+    "Pacer",
     "Rate",
     "Reason",
     "Receipt",
@@ -45,7 +46,6 @@ __all__ = [
     "Settings",
     "Sink",
     "Throttled",
-    "TokenBucket",
     "Unavailable",
     "Unknown",
     "WebhookAnswer",

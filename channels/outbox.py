@@ -28,9 +28,9 @@ class OutboxAdapter(Adapter):
     async def send(self, messages: Sequence[Message]) -> Sequence[Outcome]:
         if not messages:
             return []
-        if self.bucket is not None:
+        if self.pacer is not None:
             for _ in messages:
-                await self.bucket.take()
+                await self.pacer.take()
         try:
             if self.sink is None:
                 raise ConfigurationError("outbox was not opened")

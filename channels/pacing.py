@@ -1,4 +1,4 @@
-"""Keeping to a provider's pace: a token bucket, and many sends at once but not too many."""
+"""Keeping to a provider's pace, and many sends at once but not too many."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Rate:
         return self.count / self.per.total_seconds()
 
 
-class TokenBucket:
+class Pacer:
     """Lets `rate` through on average, at most one second's worth (at least one) in a burst.
 
     Waiters are served in order. Counts within one process: with several workers give each its share.
@@ -53,7 +53,7 @@ class TokenBucket:
     async def take(self) -> None:
         """Wait for one token."""
         now = asyncio.get_running_loop().time()
-        # The bucket as one number: the instant at which it would be empty of debt. Full means a burst ago.
+        # A token bucket in one number: the instant at which it would be empty of debt; full is a burst ago.
         full = now - (self._burst - 1) / self._per_second
         start = full if self._free_at is None else max(full, self._free_at)
         self._free_at = start + 1 / self._per_second
@@ -69,7 +69,7 @@ async def each(
     messages: Sequence[Message],
     one: Callable[[Message], Awaitable[Accepted]],
     *,
-    bucket: TokenBucket | None = None,
+    pacer: Pacer | None = None,
     at_once: int = 16,
 ) -> list[Outcome]:
     """Send every message by `one`, at most `at_once` together, and return the outcomes in order.
@@ -81,8 +81,8 @@ async def each(
 
     async def guarded(message: Message) -> Outcome:
         async with gate:
-            if bucket is not None:
-                await bucket.take()
+            if pacer is not None:
+                await pacer.take()
             try:
                 return await one(message)
             except (Rejected, Throttled, Unavailable, Unknown) as outcome:

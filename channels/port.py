@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict
 
 from channels.message import Message
-from channels.pacing import Outcome, Rate, TokenBucket
+from channels.pacing import Outcome, Pacer, Rate
 
 Sink = Callable[[list[Message]], Awaitable[None]]
 """Where `outbox` keeps messages. Must ignore a message whose key it has already."""
@@ -67,7 +67,7 @@ class Adapter(ABC):
         """`settings` is an instance of this adapter's `Settings`. No I/O here."""
         self.channel = channel
         self.settings = settings
-        self.bucket = None if rate is None else TokenBucket(rate)
+        self.pacer = None if rate is None else Pacer(rate)
         self.sink = sink
 
     async def open(self) -> None:  # noqa: B027 - most adapters connect at the first send

@@ -137,7 +137,7 @@ class SmtpAdapter(Adapter):
                 ) from error
 
     async def send(self, messages: Sequence[Message]) -> Sequence[Outcome]:
-        return await each(messages, self._one, bucket=self.bucket, at_once=self.settings.connections)
+        return await each(messages, self._one, pacer=self.pacer, at_once=self.settings.connections)
 
     async def close(self) -> None:
         idle, self._idle = self._idle, []

@@ -169,7 +169,7 @@ class WebhookAdapter(Adapter):
         self._caller = WebhookCaller(self.settings.secrets(), connections=self.settings.connections)
 
     async def send(self, messages: Sequence[Message]) -> Sequence[Outcome]:
-        return await each(messages, self._one, bucket=self.bucket, at_once=self.settings.connections)
+        return await each(messages, self._one, pacer=self.pacer, at_once=self.settings.connections)
 
     async def _one(self, message: Message) -> Accepted:
         body = message.parts.get("json")

@@ -1,4 +1,4 @@
-"""The token bucket, and sending many at once."""
+"""Keeping a pace, and sending many at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from channels import Accepted, Message, Rate, Rejected, TokenBucket, Unavailable, Unknown, each
+from channels import Accepted, Message, Pacer, Rate, Rejected, Unavailable, Unknown, each
 from channels.receipt import Reason
 
 
@@ -27,32 +27,32 @@ def test_rates(text: str, per_second: float) -> None:
     assert Rate.parse(text).per_second == pytest.approx(per_second)
 
 
-async def test_a_bucket_lets_a_second_through_at_once_and_then_keeps_the_pace() -> None:
-    bucket = TokenBucket(Rate(20, timedelta(seconds=1)))
+async def test_a_pacer_lets_a_second_through_at_once_and_then_keeps_the_pace() -> None:
+    pacer = Pacer(Rate(20, timedelta(seconds=1)))
     start = time.monotonic()
     for _ in range(20):
-        await bucket.take()
+        await pacer.take()
     assert time.monotonic() - start < 0.1
     for _ in range(6):
-        await bucket.take()
+        await pacer.take()
     assert 0.25 <= time.monotonic() - start < 0.6
 
 
 async def test_a_slow_rate_has_no_burst() -> None:
-    bucket = TokenBucket(Rate(300, timedelta(minutes=1)))
+    pacer = Pacer(Rate(300, timedelta(minutes=1)))
     start = time.monotonic()
-    await asyncio.gather(*(bucket.take() for _ in range(7)))
+    await asyncio.gather(*(pacer.take() for _ in range(7)))
     # Five in a burst (5/s), the other two a fifth of a second apart.
     assert 0.35 <= time.monotonic() - start < 0.8
 
 
 async def test_idle_time_does_not_save_up_more_than_one_burst() -> None:
-    bucket = TokenBucket(Rate(50, timedelta(seconds=1)))
-    await bucket.take()
+    pacer = Pacer(Rate(50, timedelta(seconds=1)))
+    await pacer.take()
     await asyncio.sleep(0.1)
     start = time.monotonic()
     for _ in range(55):
-        await bucket.take()
+        await pacer.take()
     assert time.monotonic() - start >= 0.08
 
 

@@ -46,8 +46,17 @@ def test_public_names() -> None:
     assert sorted(channels.__all__) == channels.__all__
     assert set(channels.__all__) == {
         *("ANY_CHANNEL", "Accepted", "Adapter", "Answer", "Brand", "Capabilities", "ChannelError"),
-        *("ConfigurationError", "DeliveryState", "HttpClient", "Message", "Outcome", "Rate", "Reason"),
-        *("Receipt", "Rejected", "Settings", "Sink", "Throttled", "TokenBucket", "Unavailable", "Unknown"),
+        *(
+            "ConfigurationError",
+            "DeliveryState",
+            "HttpClient",
+            "Message",
+            "Outcome",
+            "Pacer",
+            "Rate",
+            "Reason",
+        ),
+        *("Receipt", "Rejected", "Settings", "Sink", "Throttled", "Unavailable", "Unknown"),
         *("WebhookAnswer", "WebhookCaller", "create", "each", "find", "names"),
     }
     assert all(hasattr(channels, name) for name in channels.__all__)
@@ -140,7 +149,7 @@ def test_create_checks_everything_and_opens_nothing() -> None:
     assert isinstance(adapter, SmtpAdapter)
     assert isinstance(adapter.settings, SmtpSettings)
     assert adapter.settings.port == 2525
-    assert adapter.bucket is not None
+    assert adapter.pacer is not None
 
 
 def test_an_unknown_adapter_gets_a_hint_and_the_list() -> None:
