@@ -497,6 +497,8 @@ class _Turn:
     def ignore(self, given: Input, reason: str) -> None:
         what = f"event {given.id}" if isinstance(given, EventSeen) else given.kind
         at = self.state.at or given.at
+        if isinstance(given, Control):  # pausing and resuming leave no instant in the state
+            at = max(at, given.at)
         self.out.append(Trace(at, "ignored", self.state.step, f"{what}: {reason}"))
 
 

@@ -235,6 +235,14 @@ def test_after_a_resume_an_overdue_timer_is_due_at_once() -> None:
     assert any(isinstance(command, Send) and command.at == T0 + 3 * HOUR for command in out)
 
 
+def test_a_control_that_changes_nothing_is_noted_at_its_own_instant() -> None:
+    run = Run(plan(wait("w", None)))
+    run.give(Control("pause", T0 + HOUR / 2), Control("pause", T0 + HOUR / 2))
+    assert [(line.at, line.detail) for line in run.lines("ignored")] == [
+        (T0 + HOUR / 2, "control: paused already")
+    ]
+
+
 def test_it_expires_at_its_greatest_age_whatever_it_waits_for() -> None:
     run = Run(plan(event_wait("w", None, hours=None), max_age=2 * HOUR))
     assert run.state.wake_at == T0 + 2 * HOUR
