@@ -12,6 +12,7 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from channels import ConfigurationError
 from engine.core.plan import Effect, Message, Plan
 from engine.delivery import DeliveryPorts, sweep
 from engine.effects.ports import EffectPorts
@@ -21,7 +22,7 @@ from engine.temporal.activities import EffectActivities, SendActivities
 from engine.temporal.queues import channel_queue
 from workers import webhooks
 from workers.garbage import collect_less
-from workers.live import Live, LiveClock, open_adapters, registered
+from workers.live import Live, LiveClock, build_adapter, open_adapters, registered
 
 log = logging.getLogger("kairos.worker.send")
 AT_ONCE = 100
@@ -118,12 +119,14 @@ def channels_in_use(installation: Installation, plans: Sequence[Plan]) -> list[s
 async def run_all_sends(database: AsyncEngine, client: Client, stop: asyncio.Event) -> None:
     """Serves every channel in use in this process, and begins again when an apply changes the settings.
 
-    Enrolments under way may still send by channels of older plans, so those count too.
+    Enrolments under way may still send by channels of older plans, so those count too. The messages of a
+    channel whose settings are wrong wait until an apply has put them right.
     """
     while not stop.is_set():
         installation, channels = await _wanted(database)
         over = asyncio.Event()
-        task = asyncio.create_task(run_send(database, client, over, channels))
+        usable = usable_channels(database, installation, channels)
+        task = asyncio.create_task(run_send(database, client, over, usable))
         try:
             while not stop.is_set() and not task.done():
                 with contextlib.suppress(asyncio.TimeoutError):
@@ -136,6 +139,19 @@ async def run_all_sends(database: AsyncEngine, client: Client, stop: asyncio.Eve
         finally:
             over.set()
             await task
+
+
+def usable_channels(database: AsyncEngine, installation: Installation, channels: Sequence[str]) -> list[str]:
+    """The channels whose adapters can be made; what is wrong with the others is logged."""
+    usable = []
+    for channel in channels:
+        try:
+            build_adapter(database, channel, installation.channel(channel))
+        except ConfigurationError as error:
+            log.error("send %s: not sending, its messages wait: %s", channel, error)
+        else:
+            usable.append(channel)
+    return usable
 
 
 async def _wanted(database: AsyncEngine) -> tuple[Installation, list[str]]:
