@@ -77,16 +77,20 @@ async def load_facts(
     catalogue: Catalogue,
     time_zone: str = "UTC",
     consent_rule: str = "opt_in",
+    known: Mapping[str, Profile] | None = None,
 ) -> list[Facts]:
     """Facts for each request, in order; an unknown profile is one of which nothing is known.
 
     History holds events that are stored, routed or not, and occurred at or before the request's `now`. Of a
     merged profile the facts are those of the profile it was merged into. `time_zone` is the installation's:
-    the zone of those who have none of their own. `consent_rule` is its rule for marketing.
+    the zone of those who have none of their own. `consent_rule` is its rule for marketing. `known` are the
+    profiles, where this transaction has them already, all of them and none merged.
     """
     if not requests:
         return []
-    people = await profiles.surviving(connection, {r.profile_id for r in requests})
+    people = known
+    if people is None:
+        people = await profiles.surviving(connection, {r.profile_id for r in requests})
     ids = {
         r.profile_id: people[r.profile_id].id if r.profile_id in people else r.profile_id for r in requests
     }

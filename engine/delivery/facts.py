@@ -32,8 +32,10 @@ class Look:
     expressions: tuple[str, ...] = ()
 
 
-async def load_facts(connection: AsyncConnection, project: LiveProject, looks: Sequence[Look]) -> list[Facts]:
-    """Facts for each look, in order."""
+async def load_facts(
+    connection: AsyncConnection, project: LiveProject, looks: Sequence[Look], *, afresh: bool = False
+) -> list[Facts]:
+    """Facts for each look, in order. `afresh` reads profiles again: they may have changed since the look."""
     if not looks:
         return []
     wanted = {look.event_id for look in looks if look.event_id not in (None, look.enrolment.trigger_event_id)}
@@ -56,7 +58,8 @@ async def load_facts(connection: AsyncConnection, project: LiveProject, looks: S
             )
         )
     rule = project.installation.consent["marketing"]
-    return await customers.load_facts(connection, requests, catalogue, time_zone, rule)
+    known = None if afresh else {look.enrolment.profile_id: look.enrolment.profile for look in looks}
+    return await customers.load_facts(connection, requests, catalogue, time_zone, rule, known)
 
 
 def _trigger(look: Look, catalogue: Catalogue, time_zone: str) -> dict[str, Any]:

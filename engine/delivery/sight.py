@@ -13,7 +13,7 @@ from engine.language.installation import Installation
 from engine.policy import Profile
 from engine.store import blocks, consents
 from engine.store import enrolments as enrolment_rows
-from engine.store import profiles as profile_rows
+from engine.store.profiles import Profile as StoredProfile
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
@@ -35,15 +35,13 @@ class Enrolment:
     holdout: bool
     entered_at: datetime
     entry_month: date
+    profile: StoredProfile = field(repr=False)
 
 
 async def enrolments(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Enrolment]:
     """Enrolments by id; unknown ids are left out."""
-    rows = await enrolment_rows.get_batch(connection, ids)
-    profiles = await profile_rows.surviving(connection, {row.profile_id for row in rows.values()})
     found = {}
-    for row in rows.values():
-        profile = profiles[row.profile_id]
+    for row, profile in (await enrolment_rows.with_profiles(connection, ids)).values():
         found[row.id] = Enrolment(
             id=row.id,
             journey=row.journey,
@@ -57,6 +55,7 @@ async def enrolments(connection: AsyncConnection, ids: Iterable[str]) -> dict[st
             holdout=row.holdout,
             entered_at=row.entered_at,
             entry_month=row.entry_month,
+            profile=profile,
         )
     return found
 

@@ -134,7 +134,7 @@ class _Batch:
             # Held until the end: nobody changes what the new values are worked out from.
             await profiles.get_batch(connection, changed, lock=True)
         looks = [look_of(o, self.step(o), self.plans[o.digest], found[o.enrolment_id]) for o in held]
-        facts = await load_facts(connection, self.project, looks)
+        facts = await load_facts(connection, self.project, looks, afresh=bool(changed))
         return [
             Job(order, self.step(order), look.plan, look.enrolment, row, given)
             for order, look, row, given in zip(held, looks, mine.values(), facts, strict=True)

@@ -87,6 +87,7 @@ async def close_enrolments(ports: Ports, closes: Sequence[Close]) -> None:
             [
                 Progress(close.enrolment_id, moved_by=close.moved_by, variants=dict(close.variants))
                 for close in closes
+                if close.moved_by is not None or close.variants
             ],
         )
         ends = [End(close.enrolment_id, close.exit, close.at, close.detail) for close in closes]
@@ -111,9 +112,8 @@ async def end_enrolments(connection: AsyncConnection, ends: Sequence[End], wall:
     """Ends those that are live, and records `journey.exited` for each; returns their ids."""
     ended = await enrolments.end_batch(connection, ends)
     if ended:
-        rows = await enrolments.get_batch(connection, ended)
-        await record_events(connection, [_exited(row, wall) for row in rows.values()], wall)
-    return ended
+        await record_events(connection, [_exited(row, wall) for row in ended.values()], wall)
+    return set(ended)
 
 
 def _exited(row: Enrolment, wall: datetime) -> Internal:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import TextualSelect
 
 from engine.store import batch
 
@@ -76,20 +78,24 @@ async def add_batch(connection: AsyncConnection, entries: Sequence[Consent]) -> 
     )
 
 
+def _current(condition: str = "") -> TextualSelect:
+    return sa.text(f"""
+        SELECT DISTINCT ON (profile_id, channel, category) profile_id, channel, category, granted, at, id
+        FROM consents WHERE profile_id = ANY(CAST(:ids AS uuid[])) {condition}
+        ORDER BY profile_id, channel, category, at DESC, id DESC
+    """).columns(profile_id=sa.Uuid(as_uuid=False))
+
+
+_CURRENT, _CURRENT_AT = _current(), _current("AND at <= :at")
+
+
 async def current(
     connection: AsyncConnection, profile_ids: Iterable[str], at: datetime | None = None
 ) -> dict[str, CurrentConsents]:
     """The current consents of each profile (as of the logical instant `at`); all ids given are present."""
     ids = sorted(set(profile_ids))
-    result = await connection.execute(
-        sa.text(f"""
-            SELECT DISTINCT ON (profile_id, channel, category)
-                profile_id, channel, category, granted, at, id
-            FROM consents WHERE profile_id = ANY(CAST(:ids AS uuid[])) {"" if at is None else "AND at <= :at"}
-            ORDER BY profile_id, channel, category, at DESC, id DESC
-        """).columns(profile_id=sa.Uuid(as_uuid=False)),
-        {"ids": ids} | ({} if at is None else {"at": at}),
-    )
+    values: dict[str, Any] = {"ids": ids} if at is None else {"ids": ids, "at": at}
+    result = await connection.execute(_CURRENT if at is None else _CURRENT_AT, values)
     found = {profile_id: CurrentConsents({}) for profile_id in ids}
     for row in result:
         found[row.profile_id].known[(row.category, row.channel)] = (row.granted, row.at, row.id)

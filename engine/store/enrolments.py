@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import TextualSelect
 
 from engine.core.inputs import Exit
 from engine.store import batch
+from engine.store.profiles import Profile, surviving
 from engine.store.shards import shard_of
 
 
@@ -142,6 +145,29 @@ async def get_batch(connection: AsyncConnection, ids: Iterable[str]) -> dict[str
     return {e.id: e for e in found}
 
 
+_PROFILE_FIELDS = [one.name for one in fields(Profile)]
+_WITH_PROFILES = sa.text(f"""
+    SELECT {batch.columns(Enrolment, "e")}, {", ".join(f"p.{name} AS p_{name}" for name in _PROFILE_FIELDS)}
+    FROM enrolments e JOIN profiles p ON p.id = e.profile_id WHERE e.id = ANY(CAST(:ids AS uuid[]))
+""").columns(**_TYPES, p_id=_ID, p_merged_into=_ID, p_addresses=JSONB, p_attributes=JSONB)
+
+
+async def with_profiles(
+    connection: AsyncConnection, ids: Iterable[str]
+) -> dict[str, tuple[Enrolment, Profile]]:
+    """Enrolments by id, each with the profile that lives on, also after a merge; unknown ids are left out."""
+    result = await connection.execute(_WITH_PROFILES, {"ids": list(set(ids))})
+    found = {}
+    for row in result.mappings():
+        profile = Profile(**{name: row[f"p_{name}"] for name in _PROFILE_FIELDS})
+        found[row["id"]] = (batch.build(Enrolment, row), profile)
+    merged = {profile.id for _, profile in found.values() if profile.merged_into is not None}
+    if merged:
+        into = await surviving(connection, merged)
+        found = {i: (row, into.get(profile.id, profile)) for i, (row, profile) in found.items()}
+    return found
+
+
 async def live_for_profiles(
     connection: AsyncConnection, profile_ids: Iterable[str], journeys: Iterable[str] | None = None
 ) -> list[Enrolment]:
@@ -199,21 +225,22 @@ _END = sa.text(f"""
         step = NULL
     FROM {batch.records(id="uuid", exit="text", detail="text", at="timestamptz")}
     WHERE e.id = r.id AND (e.status = 'live' OR (e.exit = 'superseded' AND r.at < e.ended_at))
-    RETURNING e.id
-""")
+    RETURNING {batch.columns(Enrolment, "e")}
+""").columns(**_TYPES)
 
 
-async def end_batch(connection: AsyncConnection, ends: Sequence[End]) -> set[str]:
-    """Ends live enrolments; returns the ids of those that were live.
+async def end_batch(connection: AsyncConnection, ends: Sequence[End]) -> dict[str, Enrolment]:
+    """Ends live enrolments; returns those that were live, by id, as they stand now.
 
     The first exit is not rewritten, but for one: `superseded` is written before the enrolment knows of it,
     so an end that turns out to be earlier counts.
     """
     first = {end.enrolment_id: end for end in reversed(ends)}
     if not first:
-        return set()
+        return {}
     values = [{"id": e.enrolment_id, "exit": e.exit, "detail": e.detail, "at": e.at} for e in first.values()]
-    return {str(row.id) for row in await connection.execute(_END, batch.rows(values))}
+    result = await connection.execute(_END, batch.rows(values))
+    return {row["id"]: batch.build(Enrolment, row) for row in result.mappings()}
 
 
 async def set_converted(connection: AsyncConnection, conversions: Sequence[tuple[str, datetime]]) -> None:
@@ -242,19 +269,22 @@ class Progress:
     variants: dict[str, str] = field(default_factory=dict)
 
 
+_PROGRESS = sa.text(f"""
+    UPDATE enrolments e SET
+        step = CASE WHEN e.status = 'live' THEN coalesce(r.step, e.step) END,
+        moved_by = coalesce(r.moved_by, e.moved_by),
+        answers = e.answers || r.answers, variants = e.variants || r.variants
+    FROM {batch.records(id="uuid", step="text", moved_by="uuid", answers="jsonb", variants="jsonb")}
+    WHERE e.id = r.id
+""")
+
+
 async def progress_batch(connection: AsyncConnection, moves: Sequence[Progress]) -> None:
     """Writes where enrolments stand. A `step` or `moved_by` of None leaves what is there."""
     if not moves:
         return
-    fields = batch.records(id="uuid", step="text", moved_by="uuid", answers="jsonb", variants="jsonb")
     await connection.execute(
-        sa.text(f"""
-            UPDATE enrolments e SET
-                step = CASE WHEN e.status = 'live' THEN coalesce(r.step, e.step) END,
-                moved_by = coalesce(r.moved_by, e.moved_by),
-                answers = e.answers || r.answers, variants = e.variants || r.variants
-            FROM {fields} WHERE e.id = r.id
-        """),
+        _PROGRESS,
         batch.rows(
             [
                 {
@@ -320,6 +350,10 @@ async def counts_by_digest(connection: AsyncConnection, journeys: Iterable[str])
 
 
 async def _select(connection: AsyncConnection, rest: str, values: dict[str, Any]) -> list[Enrolment]:
-    statement = sa.text(f"SELECT {_COLUMNS} FROM enrolments {rest}").columns(**_TYPES)
-    result = await connection.execute(statement, values)
+    result = await connection.execute(_selecting(rest), values)
     return [batch.build(Enrolment, row) for row in result.mappings()]
+
+
+@lru_cache(maxsize=64)  # taking a text apart costs as much as running it
+def _selecting(rest: str) -> TextualSelect:
+    return sa.text(f"SELECT {_COLUMNS} FROM enrolments {rest}").columns(**_TYPES)

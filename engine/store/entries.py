@@ -134,18 +134,18 @@ async def next_due(connection: AsyncConnection) -> datetime | None:
     return found
 
 
+_PENDING = sa.text(f"""
+    SELECT {_COLUMNS} FROM entry_states s
+    WHERE s.profile_id = ANY(CAST(:ids AS uuid[])) AND s.due_at IS NOT NULL
+    ORDER BY s.journey, s.profile_id, s.one_per FOR UPDATE
+""").columns(**_TYPES)
+
+
 async def pending_for_profiles(
     connection: AsyncConnection, profile_ids: Iterable[str]
 ) -> dict[EntryKey, EntryState]:
     """States of these profiles that have a pending entry, locked until the transaction ends."""
-    result = await connection.execute(
-        sa.text(f"""
-            SELECT {_COLUMNS} FROM entry_states s
-            WHERE s.profile_id = ANY(CAST(:ids AS uuid[])) AND s.due_at IS NOT NULL
-            ORDER BY s.journey, s.profile_id, s.one_per FOR UPDATE
-        """).columns(**_TYPES),
-        {"ids": sorted(set(profile_ids))},
-    )
+    result = await connection.execute(_PENDING, {"ids": sorted(set(profile_ids))})
     return {_key(row): _state(row) for row in result.mappings()}
 
 

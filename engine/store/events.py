@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import TextualSelect
 
 from engine.store import batch, jsonb
 from engine.store.shards import shard_of
@@ -58,18 +60,21 @@ _COLUMNS = batch.columns(Event)
 
 # Arrays, not JSON records: this is the hottest statement of the intake.
 _INSERT = sa.text("""
-    INSERT INTO events (event_id, profile_id, shard, name, type, properties, occurred_at, received_at,
-                        source, message_id)
-    SELECT event_id, profile_id, shard, name, type, properties::jsonb, occurred_at, received_at,
-           source, message_id
-    FROM unnest(CAST(:event_id AS uuid[]), CAST(:profile_id AS uuid[]), CAST(:shard AS smallint[]),
-                CAST(:name AS text[]), CAST(:type AS text[]), CAST(:properties AS text[]),
-                CAST(:occurred_at AS timestamptz[]), CAST(:received_at AS timestamptz[]),
-                CAST(:source AS text[]), CAST(:message_id AS text[]))
-        AS n(event_id, profile_id, shard, name, type, properties, occurred_at, received_at,
-             source, message_id)
-    ON CONFLICT (event_id) DO NOTHING
-    RETURNING event_id
+    WITH n AS (
+        INSERT INTO events (event_id, profile_id, shard, name, type, properties, occurred_at, received_at,
+                            source, message_id)
+        SELECT event_id, profile_id, shard, name, type, properties::jsonb, occurred_at, received_at,
+               source, message_id
+        FROM unnest(CAST(:event_id AS uuid[]), CAST(:profile_id AS uuid[]), CAST(:shard AS smallint[]),
+                    CAST(:name AS text[]), CAST(:type AS text[]), CAST(:properties AS text[]),
+                    CAST(:occurred_at AS timestamptz[]), CAST(:received_at AS timestamptz[]),
+                    CAST(:source AS text[]), CAST(:message_id AS text[]))
+            AS n(event_id, profile_id, shard, name, type, properties, occurred_at, received_at,
+                 source, message_id)
+        ON CONFLICT (event_id) DO NOTHING
+        RETURNING event_id
+    )
+    SELECT event_id, pg_notify(:channel, '') FROM n
 """)
 
 
@@ -83,13 +88,12 @@ async def insert_batch(connection: AsyncConnection, new: Sequence[NewEvent]) -> 
         return set()
     first = {event.event_id: event for event in reversed(new)}
     kept = list(reversed(first.values()))
-    shards = [shard_of(event.profile_id) for event in kept]
     result = await connection.execute(
         _INSERT,
         {
             "event_id": [event.event_id for event in kept],
             "profile_id": [event.profile_id for event in kept],
-            "shard": shards,
+            "shard": [shard_of(event.profile_id) for event in kept],
             "name": [jsonb.clean_text(event.name) for event in kept],
             "type": [event.type for event in kept],
             "properties": [jsonb.dumps(event.properties) for event in kept],
@@ -97,19 +101,10 @@ async def insert_batch(connection: AsyncConnection, new: Sequence[NewEvent]) -> 
             "received_at": [event.received_at for event in kept],
             "source": [jsonb.clean_text(event.source) for event in kept],
             "message_id": [jsonb.clean_text(event.message_id) for event in kept],
+            "channel": EVENTS_CHANNEL,
         },
     )
-    inserted = {str(row.event_id) for row in result}
-    if inserted:
-        await _wake_routers(connection, set(shards))
-    return inserted
-
-
-async def _wake_routers(connection: AsyncConnection, shards: set[int]) -> None:
-    payload = ",".join(str(shard) for shard in sorted(shards))
-    await connection.execute(
-        sa.text("SELECT pg_notify(:channel, :payload)"), {"channel": EVENTS_CHANNEL, "payload": payload}
-    )
+    return {str(row.event_id) for row in result}  # of equal notifications PostgreSQL keeps one
 
 
 async def unrouted_shards(connection: AsyncConnection) -> list[int]:
@@ -264,9 +259,13 @@ async def of_profile(
 
 
 async def _select(connection: AsyncConnection, rest: str, values: dict[str, Any]) -> list[Event]:
-    statement = sa.text(f"SELECT {_COLUMNS} FROM events {rest}").columns(**_TYPES)
-    result = await connection.execute(statement, values)
+    result = await connection.execute(_selecting(rest), values)
     return [batch.build(Event, row) for row in result.mappings()]
+
+
+@lru_cache(maxsize=64)  # taking a text apart costs as much as running it
+def _selecting(rest: str) -> TextualSelect:
+    return sa.text(f"SELECT {_COLUMNS} FROM events {rest}").columns(**_TYPES)
 
 
 async def count_undeclared(

@@ -41,7 +41,7 @@ async def test_a_customer_is_live_once_in_a_journey_and_one_per_value(connection
     assert await enrolments.insert_batch(connection, [first, again, other_cart]) == {first.id, other_cart.id}
     assert await enrolments.insert_batch(connection, [first]) == set()
 
-    assert await enrolments.end_batch(connection, [End(first.id, "superseded", NOON)]) == {first.id}
+    assert set(await enrolments.end_batch(connection, [End(first.id, "superseded", NOON)])) == {first.id}
     assert await enrolments.insert_batch(connection, [again]) == {again.id}
     assert await enrolments.counts_by_digest(connection, ["unpaid-cart"]) == {"unpaid-cart": {"d1": 2}}
     live = await enrolments.live_for_profiles(connection, [first.profile_id])
@@ -53,8 +53,9 @@ async def test_the_first_exit_is_never_rewritten(connection: AsyncConnection) ->
     enrolment = an_enrolment()
     await enrolments.insert_batch(connection, [enrolment])
     end = End(enrolment.id, "goal", NOON + timedelta(hours=1))
-    assert await enrolments.end_batch(connection, [end, replace(end, exit="failed")]) == {enrolment.id}
-    assert await enrolments.end_batch(connection, [replace(end, exit="expired")]) == set()
+    ended = await enrolments.end_batch(connection, [end, replace(end, exit="failed")])
+    assert {(row.id, row.exit) for row in ended.values()} == {(enrolment.id, end.exit)}
+    assert await enrolments.end_batch(connection, [replace(end, exit="expired")]) == {}
     found = (await enrolments.get_batch(connection, [enrolment.id]))[enrolment.id]
     assert (found.status, found.exit, found.ended_at) == ("ended", "goal", end.at)
 
