@@ -89,6 +89,7 @@ CODES: dict[str, str] = {
     "J317": "computed attribute cannot be set",
     "J318": "journey that cannot be entered this way",
     "J319": "name declared twice",
+    "J320": "adapter that is not installed",
     "J401": "duplicate id",
     "J402": "unreachable step",
     "J403": "weights do not add up to 100",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Mapping as Map
 
 from engine.language.catalogue import BUILT_IN_EVENTS, EVENT_FIELDS, Catalogue
-from engine.language.diagnostics import Diagnostic, Mark, Reporter
+from engine.language.diagnostics import Diagnostic, Mark, Reporter, listed, nearest
 from engine.language.expressing import base_scope, report
 from engine.language.expressions import Definitions, check_definitions
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
@@ -118,10 +118,12 @@ def _twice(nodes: Iterable[Node], what: str, reporter: Reporter) -> None:
         seen.add(name or "")
 
 
-def check_installation(root: Node, reporter: Reporter) -> None:
-    """Secrets only as `${NAME}`, and what is accepted but not enforced yet."""
+def check_installation(root: Node, reporter: Reporter, adapters: Collection[str] | None = None) -> None:
+    """Secrets only as `${NAME}`, adapters that are not here, and what is accepted but not enforced yet."""
     for _, _, channel in _entries(_part(root, "channels")):
         _secrets(_part(channel, "settings"), reporter)
+        if adapters is not None:
+            _adapter(_part(channel, "adapter"), adapters, reporter)
     for name, _, policy in _entries(_part(root, "policies")):
         for rule, key, _ in _entries(policy):
             if rule not in POLICY.fields:
@@ -132,6 +134,16 @@ def check_installation(root: Node, reporter: Reporter) -> None:
                 f"`{rule}` of policy `{name}` is read but not enforced in this version",
                 hint="messages are sent as if it were not there",
             )
+
+
+def _adapter(node: Node | None, adapters: Collection[str], reporter: Reporter) -> None:
+    name = text_of(node) if node is not None else None
+    # With a colon it is a class of the project's own.
+    if node is None or name is None or ":" in name or name in adapters:
+        return
+    # A warning: this machine checks, another one sends.
+    hint = nearest(name, adapters) or f"installed are {listed(sorted(adapters))}"
+    reporter.warning("J320", node.mark, f"no adapter `{name[:60]}` is installed here", hint=hint)
 
 
 def _secrets(node: Node | None, reporter: Reporter, name: str = "") -> None:

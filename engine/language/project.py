@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 
@@ -60,11 +61,13 @@ def check_project(
     files: Map[str, str],
     actions: Map[str, ActionSignature] | None = None,
     template_checker: TemplateChecker | None = None,
+    adapters: Collection[str] | None = None,
 ) -> Project:
     """Check all files of a project in one go.
 
     `files` maps paths inside the project folder, with `/`, to their texts; what is not part of a project is
-    passed over. Without `template_checker` templates are only looked for, not looked into.
+    passed over. Without `template_checker` templates are only looked for, not looked into; without `adapters`
+    (the names of those installed) any adapter may be named.
     """
     setup_root, setup = _read(files, INSTALLATION_PATH, INSTALLATION)
     catalogue_root, catalogue_reporter = _read(files, CATALOGUE_PATH, CATALOGUE)
@@ -89,7 +92,7 @@ def check_project(
         actions or {},
     )
     if setup_root is not None:
-        check_installation(setup_root, setup)
+        check_installation(setup_root, setup, adapters)
     if catalogue_root is not None:
         check_catalogue(catalogue_root, words, catalogue_reporter)
     uses: list[TemplateUse] = []
