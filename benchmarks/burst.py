@@ -81,7 +81,7 @@ async def run(lab: Lab) -> list[Finding]:
         for number in range(lab.pairs):
             theirs.append(pair / (await _by_hand(flow, f"hand{number}", pair))[0])
             ours.append(pair / (await _ours(flow, f"ours{number}", pair))[0])
-        their_full, their_first = await _by_hand(flow, "handfull", size)
+        their_full, their_first = await _by_hand(flow, "handful", size)
         our_full, our_first, late, arrivals = await _with_waiters(flow, size)
     told = (
         f"{size:,} at once, one run each: {figure(size / our_full)} a second against "
