@@ -35,7 +35,7 @@ from engine.core.plan import (
     WaitTime,
 )
 from engine.temporal.payloads import Result, Work
-from engine.temporal.queues import ASK, CLOSE, PERFORM, SEND
+from engine.temporal.queues import ASK, CATCH_UP, CLOSE, PERFORM, SEND
 
 SECOND = timedelta(seconds=1)
 
@@ -127,6 +127,10 @@ class Answers:
     async def ask(self, work: Work) -> Result:
         values = tuple("UTC" if kind == "zone" else True for kind, _ in work.questions)
         return Result(wire.to_json(Answered(work.ask_id, values, datetime.fromisoformat(work.at))))
+
+    @activity.defn(name=CATCH_UP)
+    async def catch_up(self, work: Work) -> Result:
+        return Result()
 
     @activity.defn(name=CLOSE)
     async def close(self, work: Work) -> Result:

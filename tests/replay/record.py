@@ -40,7 +40,7 @@ async def _workers(client: Client, answers: Answers, cached: int) -> AsyncIterat
         client,
         task_queue=JOURNEYS,
         workflows=[workflow.EnrolmentWorkflow],
-        activities=[answers.ask, answers.close, answers.perform],
+        activities=[answers.ask, answers.catch_up, answers.close, answers.perform],
         max_cached_workflows=cached,
         # The limit of a history is lowered for some cases, which a sandbox would not see.
         workflow_runner=UnsandboxedWorkflowRunner(),
