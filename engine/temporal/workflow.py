@@ -158,11 +158,8 @@ class EnrolmentWorkflow:
 
     def _knows(self, instant: datetime) -> bool:
         """Whether everything that happened up to `instant` has come; in real time nothing waits for that."""
-        # Histories recorded before there was a catching up replay without it.
-        if self._given.scale is None or not workflow.patched(CATCH_UP):
-            return True
         known = self._known_until
-        return known is not None and instant <= known
+        return self._given.scale is None or (known is not None and instant <= known)
 
     def _unknown_before(self) -> datetime | None:
         """The timer that is due but must not be processed yet, because the machine may be behind."""
