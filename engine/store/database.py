@@ -115,13 +115,19 @@ def is_outage(error: BaseException) -> bool:
     """Whether `error` says that the database is away for now: the same work may succeed later.
 
     Tables or columns that are not there count too (class 42): a migration is under way or was forgotten, and
-    nothing that was to be written is to blame for it.
+    nothing that was to be written is to blame for it. asyncpg's own "internal" error is what a connection
+    gives that was cut in the middle of an operation.
     """
     if isinstance(error, DBAPIError):
         state = getattr(error.orig, "sqlstate", None) or ""
         return error.connection_invalidated or state[:2] in ("08", "42", "53", "57")
-    away = (OSError, PoolTimeout, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
-    return isinstance(error, (*away, asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError))
+    away = (OSError, PoolTimeout, asyncpg.InterfaceError, asyncpg.InternalClientError)
+    refused = (
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.InsufficientResourcesError,
+    )
+    return isinstance(error, (*away, *refused))
 
 
 def require_version(major: int) -> None:
