@@ -19,11 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from engine.store.embedded import EmbeddedPostgres
 
 if TYPE_CHECKING:
     from engine.temporal.server import RunningServer
+
+# No test asserts a time: these machines are noisy, and Hypothesis would count that as a failure.
+settings.register_profile("kairos", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kairos")
 
 # Data of tests is thrown away: losing it in a power cut is no loss, and no `fsync` is a good deal faster.
 FAST_AND_LOOSE = {"fsync": "off", "full_page_writes": "off"}
