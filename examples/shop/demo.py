@@ -200,7 +200,7 @@ class Demo:
         return Outcome(got, wanted, compare(got, wanted), lag)
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _progress(self) -> Progress:
         return Progress(
