@@ -322,7 +322,7 @@ async def _enrol(database: AsyncEngine, count: int) -> list[StartRow]:
     await accept(database, "bench", messages, now)
     await Router(database).sweep()
     async with database.begin() as connection:
-        rows = await starts.open_batch(connection, count + 1)
+        rows = await starts.open_starts(connection, [], {}, count + 1)
         await starts.mark_done(connection, [row.id for row in rows])
     if len(rows) != count:
         raise AssertionError(f"{count} customers came, and {len(rows)} enrolments are to be started")

@@ -8,9 +8,20 @@ Version 1 of the hash: the first 8 bytes (big-endian) of SHA-256(`"1:" + salt + 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from engine.core.plan import Split, Variant
+from engine.core.plan import (
+    Branch,
+    Effect,
+    Goto,
+    Message,
+    Plan,
+    Split,
+    Variant,
+    WaitInstant,
+    WaitTime,
+    WaitWindow,
+)
 
 WHOLE = 10_000
 
@@ -35,6 +46,41 @@ def assign(journey: str, split: Split, key: str, enrolment_id: str) -> Variant:
     """The variant of `split`: by profile sticky for this person, by enrolment drawn anew each time."""
     subject = key if split.by == "profile" else enrolment_id
     return pick(split.variants, share(f"{journey}/{split.id}", subject))
+
+
+def stands(
+    plan: Plan, target: Goto, key: str, enrolment_id: str, taken: Mapping[str, str]
+) -> tuple[Goto, dict[str, str]]:
+    """The step at which an enrolment that goes to `target` stands, and the variants it takes on the way.
+
+    Splits take no time: they are passed through. `taken` are its variants so far, which it keeps.
+    """
+    found: dict[str, str] = {}
+    while target is not None and isinstance(step := plan.steps[target], Split):
+        variant = next((v for v in step.variants if v.name == taken.get(step.id)), None)
+        variant = variant or assign(plan.journey, step, key, enrolment_id)
+        found[step.id] = variant.name
+        target = variant.goto
+    return target, found
+
+
+def acts_at_once(plan: Plan) -> bool:
+    """Whether an enrolment may have work or a question open before it first waits."""
+    return any(isinstance(step, _WORK) for step in _first_steps(plan, plan.first))
+
+
+_WORK = (Message, Effect, Branch, WaitTime, WaitInstant, WaitWindow)
+
+
+def _first_steps(plan: Plan, target: Goto) -> Iterator[object]:
+    if target is None:
+        return
+    step = plan.steps[target]
+    if isinstance(step, Split):
+        for variant in step.variants:
+            yield from _first_steps(plan, variant.goto)
+    else:
+        yield step
 
 
 def held_out(journey: str, holdout: int, key: str) -> bool:

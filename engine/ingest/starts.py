@@ -1,9 +1,14 @@
 """Plays the outbox: what the router decided becomes running enrolments.
 
-One player at a time has the outbox (`engine.store.routing.try_lead`). It keeps up to `at_once` enrolments
-in hand; each one's rows are played in their order, its start before its wakes, several wakes in one call.
-A row is marked done after the call: a crash in between repeats the call, which is harmless, because a
-start is known by its workflow id and an event by its own id.
+One player at a time has the outbox (`engine.store.routing.try_lead`). Each enrolment's rows are played in
+their order, its start before its wakes, several wakes in one call. A row is marked done after the call: a
+crash in between repeats the call, which is harmless, because a start is known by its workflow id and an
+event by its own id.
+
+A crowd must not make those wait who are under way. So at most `at_once` starts are unfinished: a start is,
+until its call has come back and, where the enrolment acts at once, its first trace line is stored, which
+says that it got that far. What is not started yet queues here, where it is in nobody's way; journeys take
+turns; wakes have room of their own.
 
 Who runs enrolments implements `Starter`; nothing here knows Temporal.
 """
@@ -12,13 +17,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from engine.store import routing, starts
+from engine.store import routing, starts, traces
 from engine.store.database import in_transaction
 from engine.store.listening import Listener
 from engine.store.tables import STARTS_CHANNEL
@@ -28,9 +35,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-AT_ONCE: Final = 48
-"""Enrolments in hand at the same time: unfinished starts and wakes."""
+AT_ONCE: Final = 32
+"""Starts that are unfinished at the same time; as many wakes may be under way beside them."""
+PATIENCE: Final = 10.0
+"""Wall seconds after which an enrolment counts as finished that has left no trace: its worker may be away."""
 POLL: Final = 1.0
+_PAUSE: Final = 0.03
+"""Seconds between two looks while nothing may start."""
 _FLUSH: Final = 0.02
 """Seconds between two looks at what was finished: rows are marked in one statement."""
 _LONGEST_BACKOFF: Final = timedelta(seconds=30)
@@ -107,6 +118,21 @@ class Played:
     retried: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    """A call under way, about one enrolment."""
+
+    task: asyncio.Task[None]
+    starts: bool
+    journey: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    journey: str
+    since: float
+
+
 @dataclass(slots=True)
 class Player:
     """Plays the outbox to a starter until it is told to stop."""
@@ -115,7 +141,9 @@ class Player:
     starter: Starter
     at_once: int = AT_ONCE
     tally: Played = field(default_factory=Played)
-    _in_hand: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _in_hand: dict[str, _Hand] = field(default_factory=dict)
+    _unfinished: dict[str, _Unfinished] = field(default_factory=dict)
+    """Started enrolments that were not seen to act yet, by id."""
     _done: list[int] = field(default_factory=list)
     _failed: list[tuple[int, str, timedelta]] = field(default_factory=list)
     _allowed: int = 0
@@ -137,47 +165,73 @@ class Player:
         """Plays what is open now, to the end; rows that must wait for their next try are left."""
         self._allowed = self.at_once
         while await self._take() or self._in_hand:
-            await self._some_finished()
-            await self._flush()
+            await self._progress()
 
     async def _lead(self, leader: AsyncConnection, listener: Listener, stop: asyncio.Event) -> None:
         try:
             while not stop.is_set():
                 await routing.still_leads(leader)
-                more = await self._take()
-                await self._some_finished()
-                await self._flush()
-                if not self._in_hand and not more:
+                if await self._take() or self._in_hand:
+                    await self._progress()
+                else:
                     await listener.wait(POLL, stop)
         finally:
-            if self._in_hand:  # a call that is cut off may have been taken: it is simply made again
-                for task in self._in_hand.values():
-                    task.cancel()
-                await asyncio.gather(*self._in_hand.values(), return_exceptions=True)
+            tasks = [hand.task for hand in self._in_hand.values()]
+            for task in tasks:  # a call that is cut off may have been taken: it is simply made again
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._in_hand.clear()
+            self._unfinished.clear()
 
     async def _take(self) -> bool:
-        """Takes as many enrolments in hand as are allowed; whether there were any."""
-        free = self._allowed - len(self._in_hand)
-        if free <= 0:
-            return True
+        """Takes in hand what there is room for; whether there may be more to do at once."""
+        starting = sum(hand.starts for hand in self._in_hand.values())
         async with self.database.connect() as connection:
-            rows = await starts.open_except(connection, list(self._in_hand), free)
+            if starting + len(self._unfinished) >= self._allowed:
+                await self._see(connection)
+            busy = list(self._in_hand)
+            wakes: list[starts.Start] = []
+            if (room := self.at_once - (len(busy) - starting)) > 0:
+                wakes = await starts.open_wakes(connection, busy, room)
+            rows: list[starts.Start] = []
+            if (room := self._allowed - starting - len(self._unfinished)) > 0:
+                rows = await starts.open_starts(connection, busy, self._under_way(), room)
+                rows += await starts.open_with(connection, [row.workflow_id for row in rows])
+        rows += wakes
         rows.sort(key=lambda row: (row.workflow_id, row.id))
-        for workflow_id, own in groupby(rows, key=lambda row: row.workflow_id):
-            self._in_hand[workflow_id] = asyncio.create_task(self._play(workflow_id, list(own)))
-        return bool(rows)
+        for workflow_id, group in groupby(rows, key=lambda row: row.workflow_id):
+            own = list(group)
+            task = asyncio.create_task(self._play(workflow_id, own))
+            self._in_hand[workflow_id] = _Hand(task, own[0].kind == "start", own[0].journey)
+        return bool(rows) or room <= 0
 
-    async def _some_finished(self) -> None:
-        if not self._in_hand:
+    def _under_way(self) -> Counter[str]:
+        """Starts under way, by journey."""
+        return Counter(
+            [hand.journey for hand in self._in_hand.values() if hand.starts]
+            + [one.journey for one in self._unfinished.values()]
+        )
+
+    async def _see(self, connection: AsyncConnection) -> None:
+        """Lets go of enrolments that have acted, and of those that had time enough to."""
+        if not self._unfinished:
             return
-        await asyncio.wait(self._in_hand.values(), return_when=asyncio.FIRST_COMPLETED)
-        if len(self._in_hand) > 1:
-            await asyncio.sleep(_FLUSH)
+        now = monotonic()
+        gone = await traces.begun(connection, self._unfinished)
+        gone |= {id for id, one in self._unfinished.items() if now - one.since > PATIENCE}
+        for enrolment_id in gone:
+            del self._unfinished[enrolment_id]
 
-    async def _flush(self) -> None:
-        """Marks what was finished, before its enrolments may be taken in hand again."""
-        finished = [workflow_id for workflow_id, task in self._in_hand.items() if task.done()]
+    async def _progress(self) -> None:
+        """Waits for something to come back, and marks what was played before it may be taken up again."""
+        tasks = [hand.task for hand in self._in_hand.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_PAUSE, return_when=asyncio.FIRST_COMPLETED)
+            if len(tasks) > 1:
+                await asyncio.sleep(_FLUSH)
+        else:
+            await asyncio.sleep(_PAUSE)
+        finished = [workflow_id for workflow_id, hand in self._in_hand.items() if hand.task.done()]
         done, self._done = self._done, []
         failed, self._failed = self._failed, []
         if done or failed:
@@ -216,6 +270,8 @@ class Player:
             self.tally.gone += 1
         elif rows[0].kind == "start":
             self.tally.started += 1
+            if rows[0].acts:
+                self._unfinished[rows[0].enrolment_id] = _Unfinished(rows[0].journey, monotonic())
         else:
             self.tally.woken += 1
 

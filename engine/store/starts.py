@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -25,6 +25,9 @@ class NewStart:
     workflow_id: str
     enrolment_id: str
     payload: dict[str, Any] = field(default_factory=dict)
+    journey: str = ""
+    acts: bool = False
+    """A start: the enrolment has work to do at once, which leaves a trace when it is begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Start:
     payload: dict[str, Any]
     attempts: int
     created_at: datetime
+    journey: str = ""
+    acts: bool = False
 
 
 async def add_batch(connection: AsyncConnection, new: Sequence[NewStart]) -> None:
@@ -45,12 +50,18 @@ async def add_batch(connection: AsyncConnection, new: Sequence[NewStart]) -> Non
     if not new:
         return
     fields = batch.records(
-        place="integer", kind="text", workflow_id="text", enrolment_id="uuid", payload="jsonb"
+        place="integer",
+        kind="text",
+        workflow_id="text",
+        enrolment_id="uuid",
+        payload="jsonb",
+        journey="text",
+        acts="boolean",
     )
     await connection.execute(
         sa.text(f"""
-            INSERT INTO start_outbox (kind, workflow_id, enrolment_id, payload)
-            SELECT kind, workflow_id, enrolment_id, payload FROM {fields} ORDER BY place
+            INSERT INTO start_outbox (kind, workflow_id, enrolment_id, payload, journey, acts)
+            SELECT kind, workflow_id, enrolment_id, payload, journey, acts FROM {fields} ORDER BY place
         """),
         batch.rows(
             [
@@ -60,6 +71,8 @@ async def add_batch(connection: AsyncConnection, new: Sequence[NewStart]) -> Non
                     "workflow_id": n.workflow_id,
                     "enrolment_id": n.enrolment_id,
                     "payload": n.payload,
+                    "journey": n.journey,
+                    "acts": n.acts,
                 }
                 for place, n in enumerate(new)
             ]
@@ -68,39 +81,70 @@ async def add_batch(connection: AsyncConnection, new: Sequence[NewStart]) -> Non
     await connection.execute(sa.text("SELECT pg_notify(:channel, '')"), {"channel": STARTS_CHANNEL})
 
 
-async def open_batch(connection: AsyncConnection, limit: int) -> list[Start]:
-    """The oldest open rows, locked until the transaction ends; rows another player holds are passed over.
+_OPEN = f"SELECT {batch.columns(Start, 's')} FROM start_outbox s"
+_KINDS: dict[str, Any] = {"enrolment_id": sa.Uuid(as_uuid=False), "payload": JSONB}
+_FREE = """
+    s.done_at IS NULL AND s.workflow_id <> ALL (CAST(:busy AS text[]))
+    AND (s.not_before IS NULL OR s.not_before <= now())
+"""
 
-    A row waits while an older one of its workflow is waiting for its next try, so that order holds.
+_WAKES = sa.text(f"""
+    {_OPEN} WHERE s.kind <> 'start' AND {_FREE} AND NOT EXISTS (
+        SELECT 1 FROM start_outbox o WHERE o.done_at IS NULL AND o.workflow_id = s.workflow_id
+        AND o.id < s.id AND (o.kind = 'start' OR o.not_before > now()))
+    ORDER BY s.id LIMIT :limit
+""").columns(**_KINDS)
+
+
+async def open_wakes(connection: AsyncConnection, busy: Sequence[str], limit: int) -> list[Start]:
+    """The oldest open wakes and controls of enrolments that are started and not among the `busy` workflows.
+
+    None of a workflow that waits for its next try. Locks nothing: for the one player that leads.
     """
-    result = await connection.execute(
-        sa.text(f"""
-            SELECT {batch.columns(Start, "s")} FROM start_outbox s
-            WHERE s.done_at IS NULL AND NOT EXISTS (
-                SELECT 1 FROM start_outbox o WHERE o.done_at IS NULL AND o.not_before > now()
-                AND o.workflow_id = s.workflow_id AND o.id <= s.id)
-            ORDER BY s.id LIMIT :limit FOR UPDATE OF s SKIP LOCKED
-        """).columns(enrolment_id=sa.Uuid(as_uuid=False), payload=JSONB),
-        {"limit": limit},
-    )
+    result = await connection.execute(_WAKES, {"busy": list(busy), "limit": limit})
     return [batch.build(Start, row) for row in result.mappings()]
 
 
-async def open_except(connection: AsyncConnection, busy: Sequence[str], limit: int) -> list[Start]:
-    """The oldest open rows, but none of the workflows `busy`, nor of one that waits for its next try.
+_STARTS = sa.text(f"""
+    WITH RECURSIVE waiting AS (
+        (SELECT min(journey) AS journey FROM start_outbox WHERE done_at IS NULL AND kind = 'start')
+        UNION ALL
+        SELECT (SELECT min(o.journey) FROM start_outbox o
+                WHERE o.done_at IS NULL AND o.kind = 'start' AND o.journey > w.journey)
+        FROM waiting w WHERE w.journey IS NOT NULL)
+    SELECT {batch.columns(Start, "s")} FROM waiting w
+    LEFT JOIN {batch.records(name="text", has="bigint")} ON r.name = w.journey
+    CROSS JOIN LATERAL (
+        SELECT f.*, row_number() OVER (ORDER BY f.id) AS turn FROM (
+            SELECT * FROM start_outbox s WHERE s.kind = 'start' AND s.journey = w.journey AND {_FREE}
+            ORDER BY s.id LIMIT :limit) f) s
+    ORDER BY s.turn + coalesce(r.has, 0), s.id LIMIT :limit
+""").columns(**_KINDS)
 
-    Locks nothing: for the one player that leads.
+
+async def open_starts(
+    connection: AsyncConnection, busy: Sequence[str], has: Mapping[str, int], limit: int
+) -> list[Start]:
+    """Open starts, journeys in turns: first those of journeys that have the fewest under way (`has`).
+
+    Then their oldest. None of the `busy` workflows, nor of one that waits for its next try.
     """
-    result = await connection.execute(
-        sa.text(f"""
-            SELECT {batch.columns(Start, "s")} FROM start_outbox s
-            WHERE s.done_at IS NULL AND s.workflow_id <> ALL (CAST(:busy AS text[])) AND NOT EXISTS (
-                SELECT 1 FROM start_outbox o WHERE o.done_at IS NULL AND o.not_before > now()
-                AND o.workflow_id = s.workflow_id AND o.id <= s.id)
-            ORDER BY s.id LIMIT :limit
-        """).columns(enrolment_id=sa.Uuid(as_uuid=False), payload=JSONB),
-        {"busy": list(busy), "limit": limit},
-    )
+    counts = batch.rows([{"name": journey, "has": count} for journey, count in has.items()])
+    result = await connection.execute(_STARTS, {"busy": list(busy), "limit": limit} | counts)
+    return [batch.build(Start, row) for row in result.mappings()]
+
+
+_WITH = sa.text(f"""
+    {_OPEN} WHERE s.done_at IS NULL AND s.kind <> 'start'
+    AND s.workflow_id = ANY (CAST(:workflows AS text[])) ORDER BY s.id
+""").columns(**_KINDS)
+
+
+async def open_with(connection: AsyncConnection, workflow_ids: Sequence[str]) -> list[Start]:
+    """Open wakes and controls of these workflows, to be handed over with their starts."""
+    if not workflow_ids:
+        return []
+    result = await connection.execute(_WITH, {"workflows": list(workflow_ids)})
     return [batch.build(Start, row) for row in result.mappings()]
 
 
@@ -121,8 +165,8 @@ async def control_journey(connection: AsyncConnection, journey: str, payload: di
     """Adds a control for every live enrolment of a journey; returns how many."""
     result = await connection.execute(
         sa.text("""
-            INSERT INTO start_outbox (kind, workflow_id, enrolment_id, payload)
-            SELECT 'control', workflow_id, id, CAST(:payload AS jsonb) FROM enrolments
+            INSERT INTO start_outbox (kind, workflow_id, enrolment_id, payload, journey)
+            SELECT 'control', workflow_id, id, CAST(:payload AS jsonb), journey FROM enrolments
             WHERE journey = :journey AND status = 'live' AND workflow_id IS NOT NULL
         """),
         {"journey": journey, "payload": jsonb.dumps(payload)},

@@ -370,8 +370,18 @@ start_outbox = sa.Table(
     instant("done_at", nullable=True),
     count("attempts"),
     text("error", nullable=True),
+    text("journey", default=""),
+    sa.Column("acts", sa.Boolean, nullable=False, server_default=sa.false()),  # a start: work comes at once
     sa.CheckConstraint("kind IN ('start', 'wake', 'control')", name="kind"),
     sa.Index("ix_start_outbox_open", "id", postgresql_where=sa.text("done_at IS NULL")),
+    sa.Index("ix_start_outbox_open_of", "workflow_id", "id", postgresql_where=sa.text("done_at IS NULL")),
+    sa.Index(
+        "ix_start_outbox_starts",
+        "journey",
+        "id",
+        postgresql_where=sa.text("done_at IS NULL AND kind = 'start'"),
+    ),
+    sa.Index("ix_start_outbox_wakes", "id", postgresql_where=sa.text("done_at IS NULL AND kind <> 'start'")),
 )
 
 # --- the installation -----------------------------------------------------------------------------------

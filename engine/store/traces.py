@@ -44,6 +44,17 @@ async def append_batch(connection: AsyncConnection, appended: Iterable[Append]) 
         await connection.execute(_APPEND, batch.rows(values))
 
 
+async def begun(connection: AsyncConnection, enrolment_ids: Iterable[str]) -> set[str]:
+    """Those of these enrolments that have a first line."""
+    result = await connection.execute(_BEGUN, {"ids": list(enrolment_ids)})
+    return {row.enrolment_id for row in result}
+
+
+_BEGUN = sa.text(
+    "SELECT enrolment_id FROM traces WHERE enrolment_id = ANY(CAST(:ids AS uuid[])) AND seq = 0"
+).columns(enrolment_id=sa.Uuid(as_uuid=False))
+
+
 async def append(connection: AsyncConnection, enrolment_id: str, seq: int, lines: Sequence[Trace]) -> None:
     """Writes lines of one enrolment, the first of them at place `seq`."""
     await append_batch(connection, [(enrolment_id, seq, lines)])

@@ -193,7 +193,7 @@ async def test_routers_and_workers_are_told(database: AsyncEngine, folder: Path)
 async def controls(database: AsyncEngine) -> list[tuple[str, str]]:
     """(enrolment, action) of the controls that wait to be played."""
     async with database.begin() as connection:
-        rows = await starts.open_batch(connection, 100)
+        rows = await starts.open_wakes(connection, [], 100)
     return [(row.enrolment_id, row.payload["action"]) for row in rows if row.kind == "control"]
 
 

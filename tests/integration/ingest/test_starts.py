@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import pytest
 import sqlalchemy as sa
 
+from engine.core.commands import Trace
 from engine.ingest.starts import Done, Gone, Outcome, Player, Retry, StartRow, WakeRow
-from engine.store import starts
+from engine.store import starts, traces
 from engine.store.starts import NewStart
-from tests.integration.ingest.world import World
+from tests.integration.ingest.world import START, World
 
 ENROLMENTS = [f"00000000-0000-4000-8000-0000000000{n:02}" for n in range(20)]
 
@@ -46,8 +48,8 @@ async def add(world: World, *rows: NewStart) -> None:
         await starts.add_batch(connection, rows)
 
 
-def start(number: int) -> NewStart:
-    return NewStart("start", f"j/{number}", ENROLMENTS[number])
+def start(number: int, journey: str = "j", *, acts: bool = False) -> NewStart:
+    return NewStart("start", f"{journey}/{number}", ENROLMENTS[number], journey=journey, acts=acts)
 
 
 def wake(number: int, event: str) -> NewStart:
@@ -134,3 +136,58 @@ async def test_a_running_player_hears_of_new_rows_and_only_one_plays(world: Worl
     assert len(begun) == len(set(begun)) == 10
     async with world.database.connect() as connection:
         assert (await connection.execute(sa.text("SELECT count(*) FROM start_outbox"))).scalar_one() == 20
+
+
+async def leave_trace(world: World, enrolment_id: str) -> None:
+    async with world.database.begin() as connection:
+        await traces.append(connection, enrolment_id, 0, [Trace(START, "entered")])
+
+
+async def test_starts_wait_until_those_before_them_have_acted(world: World) -> None:
+    starter, stop = Recorder(), asyncio.Event()
+    await add(world, *(start(n, acts=True) for n in range(4)))
+    playing = asyncio.create_task(Player(world.database, starter, at_once=2).run(stop))
+    async with asyncio.timeout(10):
+        while len(starter.calls) < 2:  # noqa: ASYNC110 - the fake has no event to wait for
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        assert starter.calls == ["start j/0 +0", "start j/1 +0"]
+        await leave_trace(world, ENROLMENTS[1])
+        while len(starter.calls) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert len(starter.calls) == 3
+    stop.set()
+    await playing
+
+
+async def test_an_enrolment_that_leaves_no_trace_holds_the_others_up_only_for_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.ingest.starts.PATIENCE", 0.2)
+    starter = Recorder()
+    await add(world, *(start(n, acts=True) for n in range(4)))
+    async with asyncio.timeout(10):
+        await Player(world.database, starter, at_once=1).play()
+    assert len(starter.calls) == 4
+
+
+async def test_a_wake_does_not_queue_behind_a_crowd_of_starts(world: World) -> None:
+    starter, stop = Recorder(), asyncio.Event()
+    await add(world, *(start(n, acts=True) for n in range(4)))
+    playing = asyncio.create_task(Player(world.database, starter, at_once=1).run(stop))
+    await asyncio.sleep(0.2)
+    await add(world, wake(9, "a"))
+    async with asyncio.timeout(5):
+        while "wake j/9 ['a']" not in starter.calls:  # noqa: ASYNC110 - the fake has no event to wait for
+            await asyncio.sleep(0.01)
+    assert starter.calls == ["start j/0 +0", "wake j/9 ['a']"]
+    stop.set()
+    await playing
+
+
+async def test_a_crowd_of_one_journey_lets_another_journey_in(world: World) -> None:
+    starter = Recorder()
+    await add(world, *(start(n) for n in range(10)), start(19, journey="welcome"))
+    await Player(world.database, starter, at_once=2).play()
+    assert "start welcome/19 +0" in starter.calls[:2]

@@ -86,31 +86,36 @@ async def test_the_outbox_keeps_the_first_message_of_a_key(connection: AsyncConn
     assert [m.key for m in await outbox.find(connection, before=newest.id)] == ["k1"]
 
 
-async def test_starts_are_played_in_order_by_one_player_at_a_time(database: AsyncEngine) -> None:
+async def test_open_starts_come_journey_by_journey_and_wakes_only_after_their_start(
+    connection: AsyncConnection,
+) -> None:
     enrolment = str(uuid.uuid4())
-    async with database.begin() as connection:
-        await starts.add_batch(
-            connection,
-            [
-                NewStart("start", "w/1", enrolment, {"at": "now"}),
-                NewStart("wake", "w/1", enrolment),
-                NewStart("start", "w/2", enrolment),
-            ],
-        )
-    async with database.begin() as one, database.begin() as two:
-        first = await starts.open_batch(one, 2)
-        assert [(s.kind, s.workflow_id, s.payload) for s in first] == [
-            ("start", "w/1", {"at": "now"}),
-            ("wake", "w/1", {}),
-        ]
-        assert [s.workflow_id for s in await starts.open_batch(two, 5)] == ["w/2"]
-        await starts.mark_failed(one, [(first[0].id, "Temporal is down")], timedelta(minutes=1))
-    async with database.begin() as connection:
-        assert [s.workflow_id for s in await starts.open_batch(connection, 5)] == ["w/2"]
-        await starts.mark_done(connection, [s.id for s in first])
-        assert await starts.open_count(connection) == 1
-    async with database.begin() as connection:
-        assert await starts.forget_done(connection, timedelta(0)) == 2
+
+    def start(journey: str, number: int) -> NewStart:
+        return NewStart("start", f"{journey}/{number}", enrolment, {"n": number}, journey, acts=True)
+
+    crowd = [start("crowd", number) for number in range(5)]
+    await starts.add_batch(connection, [*crowd, start("welcome", 1), NewStart("wake", "crowd/0", enrolment)])
+    found = await starts.open_starts(connection, [], {}, 3)
+    assert [row.workflow_id for row in found] == ["crowd/0", "welcome/1", "crowd/1"]
+    assert (found[0].payload, found[0].journey, found[0].acts) == ({"n": 0}, "crowd", True)
+    found = await starts.open_starts(connection, ["crowd/0"], {"crowd": 4}, 2)
+    assert [row.workflow_id for row in found] == ["welcome/1", "crowd/1"]
+
+    assert await starts.open_wakes(connection, [], 9) == []
+    assert [row.kind for row in await starts.open_with(connection, ["crowd/0"])] == ["wake"]
+    [first] = await starts.open_starts(connection, [], {}, 1)
+    await starts.mark_failed(connection, [(first.id, "Temporal is down")], timedelta(minutes=1))
+    assert [row.workflow_id for row in await starts.open_starts(connection, [], {}, 2)] == [
+        "crowd/1",
+        "welcome/1",
+    ]
+    await starts.mark_done(connection, [first.id])
+    assert [row.workflow_id for row in await starts.open_wakes(connection, [], 9)] == ["crowd/0"]
+    assert await starts.open_wakes(connection, ["crowd/0"], 9) == []
+    assert await starts.open_count(connection) == 6
+    await starts.mark_done(connection, [row.id for row in await starts.open_wakes(connection, [], 9)])
+    assert await starts.forget_done(connection, timedelta(seconds=-1)) == 2
 
 
 async def test_the_clock_is_real_time_until_it_is_set(connection: AsyncConnection) -> None:

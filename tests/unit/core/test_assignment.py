@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.core.assignment import assign, held_out, pick, share
+from engine.core.assignment import acts_at_once, assign, held_out, pick, share, stands
 from engine.core.identity import profile_key
-from engine.core.plan import Split, Variant
+from engine.core.plan import Message, Plan, Split, Step, Trigger, Variant, WaitLength
 
 VECTORS = json.loads(Path("tests/vectors/assignment.json").read_text(encoding="utf-8"))
 KEYS = [profile_key("external_id", f"c{number}") for number in range(20_000)]
@@ -62,6 +64,31 @@ def test_holdout_has_a_salt_of_its_own() -> None:
     first = sum(assign("j", split(5_000, 5_000), key, "e").name == "v0" for key in held)
     assert 0.4 < first / len(held) < 0.6
     assert not any(held_out("j", 0, key) for key in KEYS[:500])
+
+
+def nested() -> Plan:
+    """A split whose second variant holds another one; then a wait, or a message."""
+    inner = Split("inner", "rest", (Variant("x", 10_000, "hello"),))
+    outer = Split("outer", "rest", (Variant("a", 5_000, "rest"), Variant("b", 5_000, "inner")))
+    wait = WaitLength("rest", None, timedelta(hours=1))
+    steps: list[Step] = [outer, inner, Message("hello", "rest", "hello", ("sms",)), wait]
+    return Plan("j", Trigger("event", "e"), {step.id: step for step in steps}, "outer")
+
+
+def test_splits_are_passed_through_to_where_an_enrolment_stands() -> None:
+    plan = nested()
+    assert stands(plan, "outer", KEYS[0], "e", {"outer": "b"}) == ("hello", {"outer": "b", "inner": "x"})
+    step, variants = stands(plan, "outer", KEYS[0], "e", {})
+    drawn = assign("j", plan.steps["outer"], KEYS[0], "e").name  # type: ignore[arg-type]
+    assert (variants["outer"], step) == (drawn, {"a": "rest", "b": "hello"}[drawn])
+    assert stands(plan, "rest", KEYS[0], "e", {}) == ("rest", {})
+    assert stands(plan, None, KEYS[0], "e", {}) == (None, {})
+
+
+def test_a_plan_acts_at_once_if_some_variant_begins_with_work() -> None:
+    plan = nested()
+    assert acts_at_once(plan)
+    assert not acts_at_once(replace(plan, first="rest"))
 
 
 @pytest.mark.slow
