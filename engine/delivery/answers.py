@@ -10,6 +10,7 @@ from typing import Any
 from engine.core.commands import Question
 from engine.delivery.facts import Look, load_facts
 from engine.delivery.ports import DeliveryPorts
+from engine.delivery.record import store_traces
 from engine.delivery.sight import enrolments
 from engine.language.expressions import Facts, evaluate
 from engine.language.installation import Installation
@@ -18,12 +19,17 @@ from engine.language.types import to_json
 
 @dataclass(frozen=True, slots=True)
 class AskOrder:
-    """The `Ask` of one enrolment. `event_id` is the event that last moved it; None is its trigger."""
+    """The `Ask` of one enrolment. `event_id` is the event that last moved it; None is its trigger.
+
+    `trace` as in `Order`: lines that are stored with the question.
+    """
 
     enrolment_id: str
     at: datetime
     event_id: str | None
     questions: tuple[Question, ...]
+    trace: tuple[dict[str, Any], ...] = ()
+    trace_from: int = 0
 
 
 async def answer(ports: DeliveryPorts, asks: Sequence[AskOrder]) -> list[tuple[Any, ...]]:
@@ -33,7 +39,8 @@ async def answer(ports: DeliveryPorts, asks: Sequence[AskOrder]) -> list[tuple[A
         LookupError: there is no such enrolment.
     """
     project = await ports.project()
-    async with ports.database.connect() as connection:
+    async with ports.database.begin() as connection:
+        await store_traces(connection, asks)
         found = await enrolments(connection, {ask.enrolment_id for ask in asks})
         missing = next((ask.enrolment_id for ask in asks if ask.enrolment_id not in found), None)
         if missing is not None:

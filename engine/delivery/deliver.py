@@ -26,12 +26,13 @@ from engine.delivery.facts import Look, computed_in, load_facts, template_contex
 from engine.delivery.job import REFUSED, Job, Turn
 from engine.delivery.leftover import Leftovers
 from engine.delivery.ports import Answer, DeliveryPorts, LiveProject, Order, Place, Retry
-from engine.delivery.record import Said, assumed_sent, record_said, store_traces
+from engine.delivery.record import Said, assumed_sent, moved, record_said, store_traces
 from engine.delivery.settle import outcome_of, settle
 from engine.delivery.sight import Enrolment, enrolments, policy_profiles
 from engine.ingest.recording import consent_changes, record_events
 from engine.policy import Settings, decide
 from engine.store import consents, deliveries
+from engine.store import enrolments as enrolment_rows
 from engine.store.database import in_transaction
 from engine.store.deliveries import Delivery, NewDelivery
 
@@ -216,6 +217,12 @@ async def _write(connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> li
         if job.order.place not in ours:
             turn.answers[job.order.place] = Retry(BUSY, "another worker took it over")
     await record_said(connection, [said for said in turn.said if said.place in ours])
+    places = [
+        moved(job.order, turn.plans[job.order.digest], job.enrolment, turn.answers.get(job.order.place))
+        for job in jobs
+        if job.order.place in ours
+    ]
+    await enrolment_rows.progress_batch(connection, [place for place in places if place is not None])
     if turn.opted_out:
         await consents.add_batch(connection, turn.opted_out)
         await record_events(connection, consent_changes(turn.opted_out), datetime.now(UTC))

@@ -27,7 +27,8 @@ class Order:
 
     `channel_hint` names the channel whose queue this came by, after a `Redirect`. `attempt` counts the tries
     that a policy deferred. `trace` holds the trace lines up to here as `engine.core.wire` writes them, the
-    first of them number `trace_from`; they are stored when the step is claimed.
+    first of them number `trace_from`; they are stored when the step is claimed. `recorded` says that the
+    driver keeps the record of where the enrolment stands itself.
     """
 
     enrolment_id: str
@@ -40,6 +41,7 @@ class Order:
     attempt: int = 1
     trace: tuple[dict[str, Any], ...] = ()
     trace_from: int = 0
+    recorded: bool = False
 
     @property
     def place(self) -> Place:

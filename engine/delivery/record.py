@@ -5,17 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.core import wire
+from engine.core.assignment import stands
 from engine.core.identity import delivery_key
+from engine.core.inputs import Settled
+from engine.core.plan import Plan
 from engine.delivery.ports import Order, Place
+from engine.delivery.sight import Enrolment
 from engine.ingest.recording import Internal, record_events
 from engine.store import traces
 from engine.store.deliveries import Delivery
+from engine.store.enrolments import Progress
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
+
+
+class Traced(Protocol):
+    """What brings trace lines along, the first of them number `trace_from`."""
+
+    @property
+    def enrolment_id(self) -> str: ...
+
+    @property
+    def trace(self) -> tuple[dict[str, Any], ...]: ...
+
+    @property
+    def trace_from(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +74,24 @@ async def record_said(connection: AsyncConnection, said: Iterable[Said]) -> None
     await record_events(connection, new, datetime.now(UTC))
 
 
-async def store_traces(connection: AsyncConnection, orders: Iterable[Order]) -> None:
+def moved(order: Order, plan: Plan, enrolment: Enrolment, answer: object) -> Progress | None:
+    """Where the enrolment stands with this answer to its order, if the row says otherwise.
+
+    A settled step leads on at once, so where it leads is told with it; of a branch nobody knows yet what it
+    will take.
+    """
+    if order.recorded:
+        return None
+    if not isinstance(answer, Settled) or answer.result == "deferred":
+        return None if enrolment.step == order.step else Progress(enrolment.id, order.step)
+    target = plan.steps[order.step].next
+    step, variants = stands(plan, target, enrolment.profile_key, enrolment.id, enrolment.variants)
+    return (
+        None if step == enrolment.step and not variants else Progress(enrolment.id, step, variants=variants)
+    )
+
+
+async def store_traces(connection: AsyncConnection, orders: Iterable[Traced]) -> None:
     """Stores the trace lines that came with the orders; lines that are there already stay."""
     await traces.append_batch(
         connection,

@@ -27,6 +27,7 @@ class Enrolment:
     journey: str
     digest: str
     profile_id: str
+    profile_key: str
     external_id: str | None = field(repr=False)
     addresses: Mapping[str, str] = field(repr=False)
     trigger_event_id: str | None
@@ -35,6 +36,8 @@ class Enrolment:
     holdout: bool
     entered_at: datetime
     entry_month: date
+    step: str | None
+    variants: Mapping[str, str]
     profile: StoredProfile = field(repr=False)
 
 
@@ -47,6 +50,7 @@ async def enrolments(connection: AsyncConnection, ids: Iterable[str]) -> dict[st
             journey=row.journey,
             digest=row.digest,
             profile_id=profile.id,
+            profile_key=row.profile_key,
             external_id=profile.external_id,
             addresses=profile.addresses,
             trigger_event_id=row.trigger_event_id,
@@ -55,6 +59,8 @@ async def enrolments(connection: AsyncConnection, ids: Iterable[str]) -> dict[st
             holdout=row.holdout,
             entered_at=row.entered_at,
             entry_month=row.entry_month,
+            step=row.step,
+            variants=row.variants,
             profile=profile,
         )
     return found

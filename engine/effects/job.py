@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from engine.core.inputs import Outcome, Settled
 from engine.core.plan import Effect, Plan
 from engine.delivery.facts import Look
 from engine.delivery.ports import Answer, LiveProject, Order, Place
+from engine.delivery.record import moved
 from engine.delivery.sight import Enrolment
 from engine.effects.ports import EffectPorts
 from engine.ingest.recording import Internal
@@ -59,8 +60,11 @@ class Turn:
         place = job.order.place
         self.answers[place] = Settled(job.order.step, result, self.at(job.order), reason=reason)
         self.settlements.append(EffectSettlement(job.row.row_key, job.row.attempts, result, answer, reason))
+        progress = moved(job.order, job.plan, job.enrolment, self.answers[place])
         if job.step.save_as is not None:
-            self.progress.append(Progress(place[0], answers={job.step.save_as: answer}))
+            progress = replace(progress or Progress(place[0]), answers={job.step.save_as: answer})
+        if progress is not None:
+            self.progress.append(progress)
 
 
 def look_of(order: Order, step: Effect, plan: Plan, enrolment: Enrolment) -> Look:

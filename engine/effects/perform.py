@@ -13,7 +13,7 @@ from engine.core.plan import Effect, Plan
 from engine.delivery.exits import exit_seen
 from engine.delivery.facts import load_facts
 from engine.delivery.ports import Answer, LiveProject, Order, Place, Retry
-from engine.delivery.record import store_traces
+from engine.delivery.record import moved, store_traces
 from engine.delivery.sight import Enrolment, enrolments
 from engine.effects import call
 from engine.effects.enter import enter
@@ -114,7 +114,7 @@ class _Batch:
             turn.answers[key] = outcome_of(row, turn.at(orders[key]))
         jobs = await self.jobs(connection, claimed.mine, orders, found)
         calls = await self.decide(connection, turn, jobs, found)
-        await _write(connection, turn)
+        await _write(connection, turn, calls)
         going = await rows.mark_sending(connection, [(job.row.row_key, job.row.attempts) for job in calls])
         for job in calls:
             if job.row.row_key not in going:
@@ -172,8 +172,11 @@ class _Batch:
         return calls
 
 
-async def _write(connection: AsyncConnection, turn: Turn) -> None:
-    """Writes what a turn decided; a row that another worker has settled meanwhile changes nothing."""
+async def _write(connection: AsyncConnection, turn: Turn, calls: Sequence[Job] = ()) -> None:
+    """Writes what a turn decided, and where those stand that are to be called.
+
+    A row that another worker has settled meanwhile changes nothing.
+    """
     kept = {tuple(key) for key in await rows.settle_batch(connection, turn.settlements)}
     for settlement in turn.settlements:
         place = (settlement.key.enrolment_id, settlement.key.step)
@@ -185,4 +188,6 @@ async def _write(connection: AsyncConnection, turn: Turn) -> None:
     if new:
         await record_events(connection, new, datetime.now(UTC))
     saved = [progress for progress in turn.progress if progress.enrolment_id in settled]
+    begun = [moved(job.order, job.plan, job.enrolment, None) for job in calls]
+    saved += [progress for progress in begun if progress is not None]
     await enrolment_rows.progress_batch(connection, saved)

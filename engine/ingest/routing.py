@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.core.advance import SLACK
+from engine.core.assignment import acts_at_once, stands
 from engine.core.identity import workflow_id
 from engine.core.inputs import EntryState
 from engine.core.plan import Plan
@@ -292,7 +293,14 @@ async def _write(connection: AsyncConnection, batch: Sequence[Event], turn: _Tur
     await entries.count_missed(connection, list(turn.entry.refused.elements()))
     await enrolments.set_converted(connection, turn.followers.conversions)
     rows = [
-        NewStart("start", entrance.workflow_id, entrance.enrolment_id, start_payload(entrance, time))
+        NewStart(
+            "start",
+            entrance.workflow_id,
+            entrance.enrolment_id,
+            start_payload(entrance, time),
+            entrance.journey,
+            acts_at_once(entrance.plan) and not entrance.holdout,
+        )
         for entrance in written
     ]
     rows += [
@@ -327,6 +335,8 @@ async def _enrol(connection: AsyncConnection, entrances: Sequence[Entrance], tim
 
 
 def _row(entrance: Entrance) -> Enrolment:
+    plan, key = entrance.plan, entrance.profile_key
+    step, variants = stands(plan, plan.first, key, entrance.enrolment_id, {})
     return Enrolment(
         id=entrance.enrolment_id,
         journey=entrance.journey,
@@ -340,6 +350,8 @@ def _row(entrance: Entrance) -> Enrolment:
         entered_at=entrance.entered_at,
         driver=entrance.plan.run_as,
         workflow_id=entrance.workflow_id,
+        variants=variants,
+        step=step,
     )
 
 

@@ -81,9 +81,9 @@ _COLUMNS = batch.columns(Enrolment)
 
 _INSERT = sa.text(f"""
     INSERT INTO enrolments (id, journey, digest, profile_id, profile_key, shard, one_per, trigger_event_id,
-                            trigger, holdout, entered_at, entry_month, driver, workflow_id, variants)
+                            trigger, holdout, entered_at, entry_month, driver, workflow_id, variants, step)
     SELECT id, journey, digest, profile_id, profile_key, shard, one_per, trigger_event_id,
-           trigger, holdout, entered_at, entry_month, driver, workflow_id, variants
+           trigger, holdout, entered_at, entry_month, driver, workflow_id, variants, step
     FROM {
     batch.records(
         id="uuid",
@@ -101,6 +101,7 @@ _INSERT = sa.text(f"""
         driver="text",
         workflow_id="text",
         variants="jsonb",
+        step="text",
     )
 }
     ON CONFLICT DO NOTHING
@@ -133,6 +134,7 @@ async def insert_batch(connection: AsyncConnection, new: Sequence[Enrolment]) ->
             "driver": e.driver,
             "workflow_id": e.workflow_id,
             "variants": e.variants,
+            "step": e.step,
         }
         for e in new
     ]

@@ -68,7 +68,14 @@ class JourneyActivities:
         questions = tuple(
             Question(text, "zone" if kind == "zone" else "expression") for kind, text in work.questions
         )
-        order = AskOrder(enrolment_id=work.enrolment_id, at=at, event_id=work.event_id, questions=questions)
+        order = AskOrder(
+            enrolment_id=work.enrolment_id,
+            at=at,
+            event_id=work.event_id,
+            questions=questions,
+            trace=tuple(work.trace),
+            trace_from=work.trace_from,
+        )
         [values] = await answer(self._ports, [order])
         return Result(wire.to_json(Answered(work.ask_id, tuple(values), self._ports.at(at))))
 

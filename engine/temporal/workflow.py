@@ -280,7 +280,7 @@ class EnrolmentWorkflow:
                 if isinstance(command, Ask):
                     raise
                 return Settled(command.step, "failed", self._own(command.at), reason=reason)
-            if work.trace:
+            if work.trace and not isinstance(command, Ask):
                 self._trace_from += len(work.trace)
                 del self._trace[: len(work.trace)]
             if result.redirect is not None:
@@ -347,6 +347,10 @@ class EnrolmentWorkflow:
         if isinstance(command, Ask):
             work.ask_id = command.ask_id
             work.questions = [[question.kind, question.text] for question in command.questions]
+            if self._trace_from == 0:
+                # Its first lines say that it has got under way (`engine.ingest.starts`). They are handed in
+                # again with the next step, since a question may be asked twice.
+                work.trace = list(self._trace)
             return work
         if isinstance(command, Send):
             work.attempt, work.channel = command.attempt, channel

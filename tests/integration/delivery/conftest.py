@@ -212,9 +212,12 @@ async def world(database_url: str) -> AsyncIterator[World]:
 
 
 def message(
-    step: str = "hi", template: str = "hello", channels: tuple[str, ...] = ("sms", "email")
+    step: str = "hi",
+    template: str = "hello",
+    channels: tuple[str, ...] = ("sms", "email"),
+    then: str | None = None,
 ) -> Message:
-    return Message(step, None, template, channels)
+    return Message(step, then, template, channels)
 
 
 def effect(verb: Any, spec: dict[str, Any], **values: Any) -> Effect:

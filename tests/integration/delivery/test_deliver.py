@@ -19,7 +19,7 @@ from channels.testing.fakes import FakeAdapter, MemorySink
 from engine.core import wire
 from engine.core.commands import Trace
 from engine.core.inputs import Settled
-from engine.core.plan import Condition
+from engine.core.plan import Condition, WaitLength
 from engine.delivery import Redirect, Retry, deliver
 from engine.language.installation import ChannelSettings
 from engine.store import traces
@@ -51,6 +51,19 @@ async def test_one_order_goes_through_the_outbox_and_is_settled(world: World) ->
     [event] = await world.events(enrolment)
     assert (event.name, event.occurred_at, event.properties["channel"]) == ("message.sent", AT, "sms")
     assert event.properties["enrolment_id"] == enrolment
+
+
+async def test_the_row_says_where_the_enrolment_stands(world: World) -> None:
+    adapter = world.fake("sms")
+    adapter.then(Throttled(timedelta(seconds=1)))
+    digest = world.plan(message(then="rest"), WaitLength("rest", None, timedelta(days=1)))
+    enrolment = await world.customer(digest)
+
+    [answer] = await deliver(world.worker(), [world.order(enrolment, digest)])
+    assert isinstance(answer, Retry)
+    assert (await world.enrolment(enrolment)).step == "hi"
+    await deliver(world.worker(), [world.order(enrolment, digest)])
+    assert (await world.enrolment(enrolment)).step == "rest"
 
 
 async def test_a_settled_row_answers_again_without_a_second_call(world: World) -> None:

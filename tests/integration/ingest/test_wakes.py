@@ -61,6 +61,22 @@ async def message_event(world: World, name: str, enrolment_id: str, of: str = "c
         )
 
 
+async def test_a_new_enrolment_says_where_it_stands(world: World) -> None:
+    await world.apply(
+        """
+journey: waiting
+trigger: {event: cart.updated}
+steps:
+  - id: half
+    split:
+      variants:
+        - {name: all, weight: 100, steps: [{id: rest, wait: {for: 1d}}]}
+"""
+    )
+    one = await entered(world)
+    assert (one.step, one.variants) == ("rest", {"half": "all"})
+
+
 async def test_a_wake_lists_the_conditions_that_hold_and_no_values(world: World) -> None:
     await world.apply(WAITING)
     one = await entered(world)
@@ -245,7 +261,7 @@ async def test_reconciling_closes_the_terminated_and_restarts_the_lost(world: Wo
     rows = [await entered(world, of=f"c{n}", cart=f"k{n}") for n in range(3)]
     terminated, lost, fine = rows
     async with world.database.begin() as connection:
-        played = await starts.open_batch(connection, 10)
+        played = await starts.open_starts(connection, [], {}, 10)
         await starts.mark_done(connection, [row.id for row in played])
         await connection.execute(sa.text("UPDATE enrolments SET created_at = created_at - interval '1 h'"))
 
@@ -259,4 +275,4 @@ async def test_reconciling_closes_the_terminated_and_restarts_the_lost(world: Wo
     ended = {e.id: e.exit for e in await world.enrolments("waiting")}
     assert ended == {terminated.id: "cancelled", lost.id: None, fine.id: None}
     async with world.database.connect() as connection:
-        assert [row.enrolment_id for row in await starts.open_batch(connection, 10)] == [lost.id]
+        assert [row.enrolment_id for row in await starts.open_starts(connection, [], {}, 10)] == [lost.id]
