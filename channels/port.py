@@ -46,7 +46,14 @@ class Capabilities:
 
 
 class Settings(BaseModel):
-    """Base of every adapter's settings: checked at start, frozen, unknown keys refused."""
+    """Base of every adapter's settings, frozen, unknown keys refused. A worker checks them at its start.
+
+    `kairos check` does so before, elsewhere and without the environment (`channels.settings`): a rule of one
+    setting must not ask what the machine has, except by the types `FilePath` and `DirectoryPath`.
+    """
+
+    together: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Settings, by their names in `kairos.yaml`, of which all are given or none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
 

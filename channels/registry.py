@@ -9,21 +9,19 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel
 
 from channels.errors import ConfigurationError
 from channels.pacing import Rate
 from channels.port import ANY_CHANNEL, Adapter, Settings, Sink
+from channels.settings import SettingMistake, fill, find_mistakes
 
 GROUP = "kairos.channels"
-
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @cache
@@ -75,7 +73,7 @@ def create(
     """
     place = f"kairos.yaml: channels.{channel}"
     kind = find(name, f"{place}.adapter")
-    if kind.channels != ANY_CHANNEL and channel not in kind.channels:
+    if not serves(kind, channel):
         served = ", ".join(sorted(kind.channels))
         raise ConfigurationError(f"{place}.adapter: {name!r} serves {served}, not {channel}")
     pace = None if rate is None else Rate.parse(rate, f"{place}.rate")
@@ -93,40 +91,45 @@ def check_settings(
     The error names places and expectations, never the values: they may be secrets.
     """
     problems: list[str] = []
-    filled = _fill(settings, path, environ, problems)
+    filled = fill(settings, path, environ, problems)
     if problems:
         raise ConfigurationError("\n".join(problems))
+    for mistake in find_mistakes(kind, filled):
+        where = ".".join([path, *map(str, mistake.path)])
+        instead = _instead(str(mistake.path[-1]), list(mistake.known)) if mistake.fault == "unknown" else ""
+        problems.append(f"{where}: {mistake.message}{instead}")
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return kind.model_validate(filled)
+
+
+def examine(name: str, channel: str, settings: Mapping[str, Any]) -> list[SettingMistake]:
+    """What a worker would refuse at its start, as far as that can be known before and elsewhere.
+
+    `settings` are as in `kairos.yaml`, with their references. An adapter that is not here, or whose settings
+    are not declared by a model, is not judged.
+    """
+    own = ":" in name
+    if not own and name not in _entry_points():
+        return []
     try:
-        return kind.model_validate(filled)
-    except ValidationError as error:
-        known = [f.alias or n for n, f in kind.model_fields.items()]
-        for mistake in error.errors(include_input=False, include_url=False):
-            where = ".".join([path, *(str(part) for part in mistake["loc"])])
-            if mistake["type"] == "extra_forbidden":
-                what = "there is no such setting" + _instead(str(mistake["loc"][-1]), known)
-            elif mistake["type"] == "missing":
-                what = "this setting is needed"
-            else:
-                what = mistake["msg"].removeprefix("Value error, ")
-            problems.append(f"{where}: {what}")
-        raise ConfigurationError("\n".join(problems)) from None
+        kind = find(name)
+    except Exception as error:  # whatever its module does when it is imported: the check goes on
+        return [] if own else [SettingMistake("broken", (), str(error.__cause__ or type(error).__name__))]
+    if not serves(kind, channel):
+        served = tuple(sorted(kind.channels))
+        return [SettingMistake("channel", (), f"it serves {', '.join(served)}", known=served)]
+    declared: object = kind.Settings
+    if not (isinstance(declared, type) and issubclass(declared, BaseModel)):
+        return []
+    try:
+        return find_mistakes(declared, settings, elsewhere=True)
+    except Exception:  # a rule of its own that stumbles over a reference: the worker has the value
+        return []
 
 
-def _fill(value: Any, path: str, environ: Mapping[str, str], problems: list[str]) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _fill(v, f"{path}.{k}", environ, problems) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_fill(v, f"{path}.{i}", environ, problems) for i, v in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-    for name in _missing(value, environ):
-        problems.append(f"{path}: the environment variable {name} is not set")
-    return _VARIABLE.sub(lambda m: environ.get(m[1], ""), value)
-
-
-def _missing(text: str, environ: Mapping[str, str]) -> Iterator[str]:
-    # An empty variable is a forgotten one: an empty password would only fail at the first send.
-    return (m[1] for m in _VARIABLE.finditer(text) if not environ.get(m[1]))
+def serves(kind: type[Adapter], channel: str) -> bool:
+    return kind.channels == ANY_CHANNEL or channel in kind.channels
 
 
 def _instead(name: str, known: list[str]) -> str:

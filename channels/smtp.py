@@ -23,12 +23,11 @@ from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime, parseaddr
-from pathlib import Path
 from typing import Any, Literal
 
 import aiosmtplib
 from aiosmtplib.errors import SMTPException, SMTPResponseException
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, FilePath, SecretStr, field_validator
 
 from channels.errors import ConfigurationError, Rejected, Throttled, Unavailable, Unknown
 from channels.message import Message
@@ -77,6 +76,8 @@ _BY_STAGE = {
 class SmtpSettings(Settings):
     """`channels.email.settings`."""
 
+    together = (("username", "password"),)
+
     host: str = Field(min_length=1, description="Name or address of the server")
     port: int | None = Field(
         default=None, ge=1, le=65535, description="Port; by default 587, 465 with `tls`, 25 with `none`"
@@ -84,7 +85,9 @@ class SmtpSettings(Settings):
     tls: Literal["starttls", "tls", "none"] = Field(
         default="starttls", description="How the connection is protected"
     )
-    ca_file: Path | None = Field(default=None, description="Certificates to trust instead of the system's")
+    ca_file: FilePath | None = Field(
+        default=None, description="Certificates to trust instead of the system's"
+    )
     username: str | None = Field(default=None, description="Name to log in with")
     password: SecretStr | None = Field(default=None, description="Password to log in with")
     sender: str = Field(alias="from", description="Sender, `hello@example.com` or `Shop <hello@example.com>`")
@@ -98,19 +101,6 @@ class SmtpSettings(Settings):
         if text is not None and not _ADDRESS.fullmatch(parseaddr(text)[1]):
             raise ValueError("expected an e-mail address, such as hello@example.com")
         return text
-
-    @field_validator("ca_file")
-    @classmethod
-    def _readable(cls, path: Path | None) -> Path | None:
-        if path is not None and not path.is_file():
-            raise ValueError("there is no such file")
-        return path
-
-    @model_validator(mode="after")
-    def _login(self) -> SmtpSettings:
-        if (self.username is None) != (self.password is None):
-            raise ValueError("username and password go together; one of them is missing")
-        return self
 
 
 class SmtpAdapter(Adapter):

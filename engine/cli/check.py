@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from channels.registry import names
+from channels.registry import examine, names
 from engine.cli.project_folder import NoProject, find_project, read_project
 from engine.content import TemplateProblem, TemplateScope, TemplateSet
 from engine.language.diagnostics import Diagnostic
@@ -48,7 +48,7 @@ def check_folder(folder: Path) -> Project:
         ActionMistake: a Python file of the project's actions cannot be used.
     """
     actions = {name: action.signature for name, action in discover(folder).items()}
-    return check_project(read_project(folder), actions, content_checker, adapters=names())
+    return check_project(read_project(folder), actions, content_checker, names(), examine)
 
 
 def check(

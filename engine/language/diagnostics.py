@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Severity = Literal["error", "warning"]
@@ -70,6 +70,7 @@ CODES: dict[str, str] = {
     "J217": "keys that do not go together",
     "J218": "number outside its limits",
     "J219": "file that is not read",
+    "J220": "setting that the adapter refuses",
     "J301": "unknown event",
     "J302": "unknown property",
     "J303": "unknown template",
@@ -144,6 +145,7 @@ class Reporter:
         self._lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         self.found: list[Diagnostic] = []
         self._known: set[Diagnostic] = set()
+        self._secrets: dict[int, int] = {}
 
     @property
     def full(self) -> bool:
@@ -167,13 +169,23 @@ class Reporter:
         hint: str | None = None,
         severity: Severity = "error",
     ) -> None:
-        source = self.line(at.line)
-        if code == "J215" and source is not None:
-            source = source[: at.col - 1] + "…"  # the mistake is a secret: it must not go on into a log
+        if code == "J215":
+            self._hide(at)
+        source = self._shown(at.line)
         found = Diagnostic(self.path, at.line, at.col, code, message, severity, expected, hint, source)
         if found not in self._known and (not self.full or (severity == "error" and not self.failed)):
             self._known.add(found)
             self.found.append(found)
+
+    def _hide(self, at: Mark) -> None:
+        """A secret begins there: no mistake on its line, found before or after, may carry it into a log."""
+        self._secrets[at.line] = min(at.col, self._secrets.get(at.line, at.col))
+        self.found = [replace(d, source=self._shown(d.line)) if d.line == at.line else d for d in self.found]
+        self._known = set(self.found)
+
+    def _shown(self, number: int) -> str | None:
+        line, secret = self.line(number), self._secrets.get(number)
+        return line if line is None or secret is None else line[: secret - 1] + "…"
 
     def warning(self, code: str, at: Mark, message: str, *, hint: str | None = None) -> None:
         self.error(code, at, message, hint=hint, severity="warning")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Mapping as Map
 
+from engine.language.adapter_settings import SettingChecker, check_settings, written_out
 from engine.language.catalogue import BUILT_IN_EVENTS, EVENT_FIELDS, Catalogue
 from engine.language.diagnostics import Diagnostic, Mark, Reporter, listed, nearest
 from engine.language.expressing import base_scope, report
@@ -118,12 +119,19 @@ def _twice(nodes: Iterable[Node], what: str, reporter: Reporter) -> None:
         seen.add(name or "")
 
 
-def check_installation(root: Node, reporter: Reporter, adapters: Collection[str] | None = None) -> None:
-    """Secrets only as `${NAME}`, adapters that are not here, and what is accepted but not enforced yet."""
-    for _, _, channel in _entries(_part(root, "channels")):
-        _secrets(_part(channel, "settings"), reporter)
+def check_installation(
+    root: Node,
+    reporter: Reporter,
+    adapters: Collection[str] | None = None,
+    setting_checker: SettingChecker | None = None,
+) -> None:
+    """Secrets only as `${NAME}`, adapters and their settings, and what is accepted but not enforced yet."""
+    for name, key, channel in _entries(_part(root, "channels")):
+        secrets = set(_secrets(_part(channel, "settings"), reporter))
         if adapters is not None:
             _adapter(_part(channel, "adapter"), adapters, reporter)
+        if setting_checker is not None:
+            check_settings(name, key, channel, setting_checker, reporter, secrets)
     for name, _, policy in _entries(_part(root, "policies")):
         for rule, key, _ in _entries(policy):
             if rule not in POLICY.fields:
@@ -146,23 +154,21 @@ def _adapter(node: Node | None, adapters: Collection[str], reporter: Reporter) -
     reporter.warning("J320", node.mark, f"no adapter `{name[:60]}` is installed here", hint=hint)
 
 
-def _secrets(node: Node | None, reporter: Reporter, name: str = "") -> None:
-    if node is None:
-        return
+def _secrets(node: Node | None, reporter: Reporter, name: str = "") -> Iterator[Mark]:
+    """Reports secrets that are written out; yields their places."""
     if isinstance(node, Mapping):
         for key, value in node.values.items():
-            _secrets(value, reporter, key)
+            yield from _secrets(value, reporter, key)
     elif isinstance(node, Sequence):
         for item in node.items:
-            _secrets(item, reporter, name)
-    elif node.value not in (None, "") and _is_secret(name) and not _FROM_OUTSIDE.search(str(node.value)):
-        reporter.error(
-            "J215",
-            node.mark,
-            f"`{name}` is a secret and does not belong into this file",
-            expected=f"`${{{re.sub('[^A-Z0-9]', '_', name.upper())}}}`",
-            hint="it is then taken from the environment variable of that name",
-        )
+            yield from _secrets(item, reporter, name)
+    elif isinstance(node, Scalar) and _is_secret(name) and _is_literal(node.value):
+        written_out(name, node, reporter)
+        yield node.mark
+
+
+def _is_literal(value: object) -> bool:
+    return value not in (None, "") and not _FROM_OUTSIDE.search(str(value))
 
 
 def _is_secret(name: str) -> bool:

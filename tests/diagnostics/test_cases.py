@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from channels.registry import examine, names
 from engine.cli.check import content_checker
 from engine.language.actions import ActionSignature
 from engine.language.listing import as_text
@@ -45,7 +46,7 @@ def test_there_are_many_cases() -> None:
 def test_a_bad_project_is_answered_as_written_beside_it(case: Path) -> None:
     text = case.read_text(encoding="utf-8")
     files, expected = split(text)
-    found = as_text(check_project(files, ACTIONS, content_checker).diagnostics)
+    found = as_text(check_project(files, ACTIONS, content_checker, names(), examine).diagnostics)
     if os.environ.get("KAIROS_ACCEPT"):
         case.write_text(text.partition("--- found\n")[0] + "--- found\n" + found, encoding="utf-8")
         return
@@ -53,4 +54,4 @@ def test_a_bad_project_is_answered_as_written_beside_it(case: Path) -> None:
 
 
 def test_the_base_itself_has_no_mistake() -> None:
-    assert check_project(BASE, ACTIONS, content_checker).diagnostics == ()
+    assert check_project(BASE, ACTIONS, content_checker, names(), examine).diagnostics == ()

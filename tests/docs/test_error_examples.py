@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from channels.registry import examine, names
 from engine.cli.check import content_checker
 from engine.language.actions import ActionSignature
 from engine.language.diagnostics import CODES
@@ -72,7 +73,7 @@ FRAMES: dict[str, tuple[str, str]] = {
     "expect": ("journeys/tests/j.test.yaml", "journey: j\nscenarios:\n  - name: one\n    expect:\n      <>"),
     "kairos": ("kairos.yaml", "<>"),
     "channel": ("kairos.yaml", "channels:\n  email:\n    <>"),
-    "settings": ("kairos.yaml", "channels:\n  email:\n    settings:\n      <>"),
+    "settings": ("kairos.yaml", "channels:\n  email:\n    adapter: smtp\n    settings:\n      <>"),
     "policy": ("kairos.yaml", "policies:\n  gentle:\n    <>"),
     "catalog": ("journeys/catalog.yaml", "tags: [vip]\n<>"),
     "tags": ("journeys/catalog.yaml", "<>"),
@@ -98,7 +99,7 @@ WHERE = {
     "expect": "J312",
     "kairos": "J213 J320",
     "channel": "J216",
-    "settings": "J215",
+    "settings": "J215 J220",
     "policy": "J701",
     "catalog": "J512",
     "tags": "J319",
@@ -128,7 +129,7 @@ def found(code: str, example: str) -> set[str]:
     saved = "save_as: offer" if "save_as: offer" in example else "method: POST"
     rest = {"weight: 1": "99", "weight: 10": "90"}.get(example, "50")
     files[path] = text.replace("<>", shown).replace("<saved>", saved).replace("<rest>", rest)
-    project = check_project(files, ACTIONS, content_checker, {"outbox", "smtp"})
+    project = check_project(files, ACTIONS, content_checker, names(), examine)
     return {each.code for each in project.diagnostics}
 
 

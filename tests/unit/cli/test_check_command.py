@@ -60,3 +60,50 @@ def test_bytes_that_are_not_text_are_a_mistake_of_the_file(
 def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["schema"]) == 0
     assert json.loads(capsys.readouterr().out)["properties"]["journey"]["description"]
+
+
+SMTP = """\
+channels:
+  email:
+    adapter: smtp
+    settings:
+      host: ${SMTP_HOST}
+      from: hello@example.com
+      username: kairos
+      password: ${SMTP_PASSWORD}
+"""
+
+
+def test_settings_from_the_environment_need_no_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SMTP_HOST", raising=False)
+    monkeypatch.delenv("SMTP_PASSWORD", raising=False)
+    (folder / "kairos.yaml").write_text(SMTP)
+    assert run(["check", "--project", str(folder)]) == 0
+    assert capsys.readouterr().out == "no mistakes\n"
+
+
+@pytest.mark.parametrize("command", ["check", "plan", "apply"])
+def test_wrong_settings_of_an_adapter_are_mistakes_before_anything_starts(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "kairos.yaml").write_text(SMTP.replace("from:", "form:") + "      tls: tsl\n")
+    assert run([command, "--project", str(folder)]) == 1
+    shown = "".join(capsys.readouterr())
+    assert "kairos.yaml:6:7: error[J201]: unknown key `form` in `settings` of adapter `smtp`" in shown
+    assert "did you mean `from`?" in shown
+    assert "kairos.yaml:5:7: error[J202]: `from` is missing" in shown
+    assert "kairos.yaml:9:12: error[J209]: `tsl` is not possible for `tls`" in shown
+
+
+def test_settings_of_an_adapter_that_is_not_here_are_not_judged(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "kairos.yaml").write_text(
+        "channels:\n"
+        "  sms: {adapter: acme, settings: {region: cn}}\n"
+        "  push: {adapter: 'acme:PushAdapter', settings: {region: cn}}\n"
+    )
+    assert run(["check", "--project", str(folder)]) == 0
+    assert capsys.readouterr().out.count("warning[J320]") == 1
