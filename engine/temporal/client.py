@@ -11,11 +11,12 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from engine.core.driving import Scale
 from engine.core.identity import customer_token
 from engine.ingest.reconcile import Standing
 from engine.ingest.starts import Done, Gone, Outcome, Retry, StartRow, WakeRow
 from engine.temporal.codec import data_converter
-from engine.temporal.payloads import EnrolmentInput, Scale
+from engine.temporal.payloads import EnrolmentInput
 from engine.temporal.queues import JOURNEYS, SIGNAL, WORKFLOW
 
 JOURNEY_ATTRIBUTE = SearchAttributeKey.for_keyword("KairosJourney")

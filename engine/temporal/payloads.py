@@ -6,31 +6,9 @@ No personal data: ids, keys, instants and answers of expressions only.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
-
-@dataclass
-class Scale:
-    """A scaled clock, for demos and tests: `speed` logical seconds pass in one on the wall."""
-
-    epoch_logical: str
-    epoch_wall: str
-    speed: float
-    grace_seconds: float
-
-    def logical(self, wall: datetime) -> datetime:
-        passed = wall - datetime.fromisoformat(self.epoch_wall)
-        return datetime.fromisoformat(self.epoch_logical) + passed * self.speed
-
-    def wall(self, logical: datetime) -> datetime:
-        """When a timer due at `logical` fires: its scaled deadline plus the grace."""
-        passed = logical - datetime.fromisoformat(self.epoch_logical)
-        return (
-            datetime.fromisoformat(self.epoch_wall)
-            + passed / self.speed
-            + timedelta(seconds=self.grace_seconds)
-        )
+from engine.core.driving import Scale
 
 
 @dataclass

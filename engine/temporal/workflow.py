@@ -16,9 +16,10 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from engine.core import wire
-    from engine.core.advance import advance, begin, overtaken
-    from engine.core.commands import Ask, Exited, Perform, Send, Trace
-    from engine.core.inputs import Control, Due, Entered, EventSeen, Input, Settled
+    from engine.core.advance import begin
+    from engine.core.commands import Ask, Send
+    from engine.core.driving import Course, OpenCommand
+    from engine.core.inputs import Entered, Input, Settled
     from engine.core.plan import Effect, Plan
     from engine.core.state import State
     from engine.temporal import words
@@ -50,7 +51,6 @@ CATCH_UP_RETRIES = RetryPolicy(
     backoff_coefficient=1.2,
     maximum_interval=timedelta(seconds=2),
 )
-OpenCommand = Ask | Send | Perform
 
 
 @workflow.defn(name=WORKFLOW)
@@ -58,18 +58,8 @@ class EnrolmentWorkflow:
     @workflow.init
     def __init__(self, given: EnrolmentInput) -> None:
         self._given = given
-        self._inbox: list[dict[str, Any]] = list(given.inbox)
-        self._trace: list[dict[str, Any]] = list(given.trace)
-        self._trace_from = given.trace_from
-        self._ends: list[Control] = []
-        """Ends whose time on a scaled clock has not come."""
-        self._known_until: datetime | None = None
-        """On a scaled clock: up to when everything that happened has come."""
-        self._cancelled = False
-        self._command: OpenCommand | None = None
-        self._exited: Exited | None = None
         if given.state is None:
-            self._state = begin(
+            state = begin(
                 given.enrolment_id,
                 given.key,
                 given.trigger_event_id,
@@ -77,96 +67,46 @@ class EnrolmentWorkflow:
                 variants=given.variants,
             )
         else:
-            self._state = wire.state_from_json(given.state)
+            state = wire.state_from_json(given.state)
+        self._course = Course(state, given.inbox, given.scale, given.trace)
+        self._trace_from = given.trace_from
 
     @workflow.signal(name=SIGNAL)
     def event(self, items: list[dict[str, Any]]) -> None:
         """Inputs from the router: events with the conditions that hold, and controls."""
-        self._inbox.extend(items)
+        self._course.inbox.extend(items)
 
     @workflow.query
     def state(self) -> dict[str, Any]:
         """Where it stands: the core's state, and the trace that is not in the database yet."""
         return {
-            "state": wire.to_json(self._state),
-            "trace": self._trace,
+            "state": wire.to_json(self._course.state),
+            "trace": self._course.trace,
             "trace_from": self._trace_from,
         }
 
     @workflow.run
     async def run(self, given: EnrolmentInput) -> str:
         """Runs the enrolment to its end; returns its exit."""
-        plan = PLANS.plan(given.digest)
+        plan, course = PLANS.plan(given.digest), self._course
         if given.state is None:
-            self._take(plan, Entered(datetime.fromisoformat(given.entered_at)))
-        while self._exited is None:
-            self._drain(plan)
-            if self._exited is not None:
+            course.take(plan, Entered(datetime.fromisoformat(given.entered_at)))
+        while course.exited is None:
+            course.drain(plan, workflow.now())
+            if course.exited is not None:
                 break
-            if self._command is not None:
-                await self._run_command(plan, self._command)
-            elif (due_at := self._unknown_before()) is not None:
+            if course.command is not None:
+                await self._run_command(plan, course.command)
+            elif (due_at := course.unknown_before(workflow.now())) is not None:
                 await self._catch_up(due_at)
             elif workflow.info().get_current_history_length() > HISTORY_LIMIT:
                 workflow.continue_as_new(self._carried_on())
             else:
                 await self._wait(plan)
         await self._close()
-        return self._exited.exit
+        return course.exited.exit
 
-    # --- inputs ---------------------------------------------------------------------------------------
-
-    def _take(self, plan: Plan, given: Input) -> None:
-        self._state, commands = advance(plan, self._state, given)
-        for command in commands:
-            if isinstance(command, Trace):
-                self._trace.append(wire.to_json(command))
-            elif isinstance(command, Exited):
-                self._exited = command
-                self._command = None
-            else:
-                self._command = command
-
-    def _drain(self, plan: Plan) -> None:
-        """Gives the core all that has come: controls, then events by (occurred_at, order), then timers."""
-        if self._cancelled:
-            self._cancelled = False
-            self._take(plan, Control("end", self._logical(), "cancelled"))
-        if self._inbox:
-            items, self._inbox = self._inbox, []
-            given = [self._given_now(wire.input_from_json(item)) for item in items]
-            for control in given:
-                if isinstance(control, Control):
-                    if self._waits_its_turn(control):
-                        self._ends.append(control)
-                    else:
-                        self._take(plan, control)
-            events = [event for event in given if isinstance(event, EventSeen)]
-            for event in sorted(events, key=lambda e: (e.occurred_at, e.order, e.id)):
-                self._take(plan, event)
-        while True:
-            wake_at = self._state.wake_at
-            if self._end_before(wake_at):
-                self._take(plan, self._ends.pop(0))
-            elif wake_at is not None and self._is_due(wake_at) and self._knows(wake_at):
-                self._take(plan, Due(self._own(wake_at)))
-            else:
-                return
-
-    def _is_due(self, instant: datetime) -> bool:
-        return self._wall(instant) <= workflow.now()
-
-    def _knows(self, instant: datetime) -> bool:
-        """Whether everything that happened up to `instant` has come; in real time nothing waits for that."""
-        known = self._known_until
-        return self._given.scale is None or (known is not None and instant <= known)
-
-    def _unknown_before(self) -> datetime | None:
-        """The timer that is due but must not be processed yet, because the machine may be behind."""
-        wake_at = self._state.wake_at
-        if wake_at is None or not self._is_due(wake_at) or self._knows(wake_at):
-            return None
-        return wake_at
+    # --- waiting --------------------------------------------------------------------------------------
 
     async def _catch_up(self, instant: datetime) -> None:
         """Waits until everything that happened up to `instant` has come: a scaled clock forgives all lag."""
@@ -189,84 +129,34 @@ class EnrolmentWorkflow:
             )
         )
         await self._shielded(task)
-        self._known_until = instant
-
-    def _waits_its_turn(self, control: Control) -> bool:
-        """An end that follows from an event, on a scaled clock; what a person orders is done at once."""
-        return self._given.scale is not None and control.action == "end" and control.exit != "cancelled"
-
-    def _end_before(self, wake_at: datetime | None) -> bool:
-        """Whether an end is to be taken now, before the timer due at `wake_at`.
-
-        With a scaled clock lag does not count: what was due before the end is done first, as it would have
-        been in real time.
-        """
-        if not self._ends:
-            return False
-        self._ends.sort(key=lambda end: end.at)
-        at, now = self._ends[0].at, self._state.at
-        if now is not None and at <= now:
-            return True
-        return (
-            not self._state.open and self._wall(at) <= workflow.now() and (wake_at is None or at <= wake_at)
-        )
-
-    def _given_now(self, given: Input) -> Input:
-        if isinstance(given, EventSeen):
-            # With a scaled clock lag does not count: nothing is late, whatever the event finds overdue.
-            at = (self._state.at or given.occurred_at) if self._given.scale else workflow.now()
-            return EventSeen(given.id, given.name, at, given.occurred_at, given.order, given.held)
-        if isinstance(given, Control) and not self._waits_its_turn(given):
-            return Control(given.action, self._logical(), given.exit)
-        return given
-
-    # --- time: logical, and on the wall -----------------------------------------------------------------
-
-    def _logical(self) -> datetime:
-        now = workflow.now()
-        return self._given.scale.logical(now) if self._given.scale else now
-
-    def _own(self, instant: datetime) -> datetime:
-        """`at` for what belongs to `instant`: with a scaled clock lag does not count."""
-        return instant if self._given.scale else max(instant, workflow.now())
-
-    def _wall(self, instant: datetime) -> datetime:
-        return self._given.scale.wall(instant) if self._given.scale else instant
+        self._course.known_until = instant
 
     async def _wait(self, plan: Plan) -> None:
-        wake_at = self._state.wake_at
-        waiting = words.waiting(plan, self._state)
-        workflow.set_current_details(waiting)
+        course = self._course
+        workflow.set_current_details(words.waiting(plan, course.state))
         timeout = None
-        if self._ends:
-            wake_at = min(self._ends[0].at, wake_at or self._ends[0].at)
-        if wake_at is not None:
-            timeout = max(self._wall(wake_at) - workflow.now(), timedelta(milliseconds=1))
+        if (wake_at := course.wake_at) is not None:
+            timeout = max(course.wall(wake_at) - workflow.now(), timedelta(milliseconds=1))
         try:
             await workflow.wait_condition(
-                lambda: bool(self._inbox), timeout=timeout, timeout_summary=self._state.step
+                lambda: bool(course.inbox), timeout=timeout, timeout_summary=course.state.step
             )
         except TimeoutError:
             pass  # what came at the same instant is drained before the timer is looked at
         except asyncio.CancelledError:
-            self._cancelled = True
+            course.cancelled = True
 
     # --- commands -------------------------------------------------------------------------------------
 
     async def _run_command(self, plan: Plan, command: OpenCommand) -> None:
-        self._command = None
-        if not isinstance(command, Ask) and overtaken(self._state):
-            at = self._own(command.at)
-            return self._take(plan, Settled(command.step, "skipped", at, reason="exit_seen"))
+        course = self._course
+        course.command = None
+        given: Input | None = course.stopped(command, workflow.now())
+        if given is not None:
+            return course.take(plan, given)
         workflow.set_current_details(words.doing(plan, command))
         given = await self._result_of(plan, command)
-        self._drain_events_before(plan)
-        self._take(plan, given)
-
-    def _drain_events_before(self, plan: Plan) -> None:
-        # What came while the command ran is queued by the core, so that a goal ends it right here.
-        if self._inbox or self._cancelled:
-            self._drain(plan)
+        course.settle(plan, given, workflow.now())
 
     async def _result_of(self, plan: Plan, command: OpenCommand) -> Input:
         channel: str | None = None
@@ -279,10 +169,12 @@ class EnrolmentWorkflow:
                 reason = words.failure(error)
                 if isinstance(command, Ask):
                     raise
-                return Settled(command.step, "failed", self._own(command.at), reason=reason)
+                return Settled(
+                    command.step, "failed", self._course.own(command.at, workflow.now()), reason=reason
+                )
             if work.trace and not isinstance(command, Ask):
                 self._trace_from += len(work.trace)
-                del self._trace[: len(work.trace)]
+                del self._course.trace[: len(work.trace)]
             if result.redirect is not None:
                 channel = result.redirect
                 continue
@@ -298,7 +190,7 @@ class EnrolmentWorkflow:
             except asyncio.CancelledError:
                 if task.cancelled():
                     raise
-                self._cancelled = True
+                self._course.cancelled = True
 
     async def _start(self, plan: Plan, command: OpenCommand, work: Work) -> Result:
         summary = words.doing(plan, command, work.channel)
@@ -350,17 +242,18 @@ class EnrolmentWorkflow:
             if self._trace_from == 0:
                 # Its first lines say that it has got under way (`engine.ingest.starts`). They are handed in
                 # again with the next step, since a question may be asked twice.
-                work.trace = list(self._trace)
+                work.trace = list(self._course.trace)
             return work
         if isinstance(command, Send):
             work.attempt, work.channel = command.attempt, channel
-        work.trace, work.trace_from = list(self._trace), self._trace_from
+        work.trace, work.trace_from = list(self._course.trace), self._trace_from
         return work
 
     # --- the end --------------------------------------------------------------------------------------
 
     async def _close(self) -> None:
-        exited = self._exited
+        course = self._course
+        exited = course.exited
         assert exited is not None
         workflow.set_current_details(f"ended: {exited.exit}")
         work = Work(
@@ -370,11 +263,11 @@ class EnrolmentWorkflow:
             self._given.enrolment_id,
             None,
             exited.at.isoformat(),
-            self._state.moved_by,
+            course.state.moved_by,
             exit=exited.exit,
             exit_detail=exited.detail,
-            variants=self._state.variants,
-            trace=self._trace,
+            variants=course.state.variants,
+            trace=course.trace,
             trace_from=self._trace_from,
         )
         closing = asyncio.ensure_future(
@@ -400,9 +293,9 @@ class EnrolmentWorkflow:
             given.entered_at,
             given.holdout,
             scale=given.scale,
-            state=wire.to_json(self._state),
-            inbox=[*self._inbox, *map(wire.to_json, self._ends)],
-            trace=self._trace,
+            state=wire.to_json(self._course.state),
+            inbox=self._course.left(),
+            trace=self._course.trace,
             trace_from=self._trace_from,
         )
 

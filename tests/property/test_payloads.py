@@ -14,10 +14,11 @@ from temporalio.converter import DataConverter
 
 from engine.core import wire
 from engine.core.commands import Trace
+from engine.core.driving import Scale
 from engine.core.inputs import Answered, Control, Due, Entered, EventSeen, Settled
 from engine.core.state import State
 from engine.temporal.codec import data_converter
-from engine.temporal.payloads import EnrolmentInput, Result, Scale, Work
+from engine.temporal.payloads import EnrolmentInput, Result, Work
 
 CONVERTERS = (
     DataConverter.default,
