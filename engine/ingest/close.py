@@ -73,27 +73,28 @@ class Close:
 
 async def close_enrolments(ports: Ports, closes: Sequence[Close]) -> None:
     """Records these ends, in one transaction. The same again changes nothing."""
+    await in_transaction(ports.database, lambda connection: record_closes(connection, closes))
 
-    async def work(connection: AsyncConnection) -> None:
-        await traces.append_batch(
-            connection,
-            [
-                (close.enrolment_id, close.trace_from, [wire.input_from_json(line) for line in close.trace])
-                for close in closes
-            ],
-        )
-        await enrolments.progress_batch(
-            connection,
-            [
-                Progress(close.enrolment_id, moved_by=close.moved_by, variants=dict(close.variants))
-                for close in closes
-                if close.moved_by is not None or close.variants
-            ],
-        )
-        ends = [End(close.enrolment_id, close.exit, close.at, close.detail) for close in closes]
-        await end_enrolments(connection, ends, datetime.now(UTC))
 
-    await in_transaction(ports.database, work)
+async def record_closes(connection: AsyncConnection, closes: Sequence[Close]) -> None:
+    """Records these ends in the caller's transaction."""
+    await traces.append_batch(
+        connection,
+        [
+            (close.enrolment_id, close.trace_from, [wire.input_from_json(line) for line in close.trace])
+            for close in closes
+        ],
+    )
+    await enrolments.progress_batch(
+        connection,
+        [
+            Progress(close.enrolment_id, moved_by=close.moved_by, variants=dict(close.variants))
+            for close in closes
+            if close.moved_by is not None or close.variants
+        ],
+    )
+    ends = [End(close.enrolment_id, close.exit, close.at, close.detail) for close in closes]
+    await end_enrolments(connection, ends, datetime.now(UTC))
 
 
 async def close_enrolment(

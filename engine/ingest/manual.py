@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from engine.core.codec import plan_from_json
 from engine.core.identity import enrolment_id, event_id, one_per_text, workflow_id
@@ -18,7 +18,7 @@ from engine.core.wire import to_json
 from engine.ingest.conditions import MANUAL_ENTRY
 from engine.ingest.recording import SOURCE, Internal, record_events
 from engine.language.types import to_json as value_to_json
-from engine.store import enrolments, journeys, plans, profiles, starts
+from engine.store import enrolments, journeys, plans, pool, profiles, starts
 from engine.store.starts import NewStart
 
 if TYPE_CHECKING:
@@ -83,6 +83,9 @@ async def end(connection: AsyncConnection, enrolment: str, at: datetime, exit: E
     if found is None or found.status != "live":
         return False
     control = to_json(Control("end", at, exit))
+    if found.driver == "pool":
+        await pool.call_batch(connection, [(found.id, [control])])
+        return True
     workflow = found.workflow_id or workflow_id(found.journey, found.id)
     await starts.add_batch(connection, [NewStart("control", workflow, found.id, control)])
     return True
@@ -93,8 +96,7 @@ async def cancel(connection: AsyncConnection, enrolment: str, at: datetime) -> b
     return await end(connection, enrolment, at, "cancelled")
 
 
-async def hold_journey(
-    connection: AsyncConnection, journey: str, action: Literal["pause", "resume"], at: datetime
-) -> int:
-    """Holds every live enrolment of a journey, or lets all go on; returns how many were told."""
-    return await starts.control_journey(connection, journey, to_json(Control(action, at)))
+async def tell_journey(connection: AsyncConnection, journey: str, control: Control) -> int:
+    """Hands a control to every live enrolment of a journey, whichever driver runs it; returns how many."""
+    told = await starts.control_journey(connection, journey, to_json(control))
+    return told + await pool.call_journey(connection, journey, to_json(control))

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from engine.core.inputs import Control
-from engine.core.wire import to_json
-from engine.store import clock, enrolments, holds, journeys, starts
+from engine.ingest.manual import tell_journey
+from engine.store import clock, enrolments, holds, journeys
 from engine.store.database import in_transaction
 from engine.store.journeys import Status
 
@@ -64,7 +64,7 @@ async def operate(database: AsyncEngine, journey: str, action: Action, *, end: b
         control = _control(action, before, at, end)
         told = 0
         if control is not None:
-            told = await starts.control_journey(connection, journey, to_json(control))
+            told = await tell_journey(connection, journey, control)
         counts = await enrolments.counts_by_digest(connection, [journey])
         return Operated(journey, before, status, sum(counts.get(journey, {}).values()), told)
 

@@ -25,11 +25,12 @@ from engine.ingest.close import end_enrolments
 from engine.ingest.conditions import Judge, expressions_of
 from engine.ingest.entry import AFTER_ALL, Entrance, Entry, ended_key, position, trigger_keys
 from engine.ingest.people import load_people, withdrawn
-from engine.ingest.wakes import Followed, Followers
-from engine.store import enrolments, entries, events, routing, starts
+from engine.ingest.wakes import Followed, Followers, Wake
+from engine.store import enrolments, entries, events, pool, routing, starts
 from engine.store.enrolments import End, Enrolment
 from engine.store.entries import EntryKey
 from engine.store.events import Event
+from engine.store.pool import NewRow
 from engine.store.shards import shard_of
 from engine.store.starts import NewStart
 
@@ -258,6 +259,7 @@ def _followed(row: Enrolment, plan: Plan, judge: Judge, known: dict[str, Event])
         trigger_event_id=row.trigger_event_id,
         position=position(plan, _occurred_at(row), order),
         entered_at=row.entered_at,
+        driver=row.driver,
         answers=row.answers,
         live=row.status == "live",
         converted=row.converted_at is not None,
@@ -302,14 +304,30 @@ async def _write(connection: AsyncConnection, batch: Sequence[Event], turn: _Tur
             acts_at_once(entrance.plan) and not entrance.holdout,
         )
         for entrance in written
+        if entrance.plan.run_as == "workflow"
     ]
     rows += [
         NewStart(wake.kind, wake.workflow_id, wake.enrolment_id, wake.payload)
         for wake in turn.followers.wakes
+        if wake.driver == "workflow"
     ]
+    await pool.add_batch(
+        connection,
+        [NewRow(e.enrolment_id, e.journey, e.profile_id) for e in written if e.plan.run_as == "pool"],
+    )
+    await pool.call_batch(connection, _calls(turn.followers.wakes))
     await starts.add_batch(connection, rows)
     if batch:
         await events.mark_routed(connection, [event.event_id for event in batch], time.wall)
+
+
+def _calls(wakes: Iterable[Wake]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """What is handed to enrolments of the pool, in order for each."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for wake in wakes:
+        if wake.driver == "pool":
+            found.setdefault(wake.enrolment_id, []).append(wake.payload)
+    return list(found.items())
 
 
 async def _enrol(connection: AsyncConnection, entrances: Sequence[Entrance], time: Time) -> list[Entrance]:

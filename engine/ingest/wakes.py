@@ -34,6 +34,7 @@ class Followed:
     trigger_event_id: str | None
     position: Position
     entered_at: datetime
+    driver: str = "workflow"
     answers: Mapping[str, Any] = field(default_factory=dict)
     live: bool = True
     converted: bool = False
@@ -59,6 +60,7 @@ class Wake:
     workflow_id: str
     kind: Kind
     payload: dict[str, Any]
+    driver: str = "workflow"
 
 
 class Followers:
@@ -100,6 +102,7 @@ class Followers:
                 trigger_event_id=entrance.trigger.event_id,
                 position=entrance.position,
                 entered_at=entrance.entered_at,
+                driver=entrance.plan.run_as,
             )
         )
 
@@ -148,7 +151,7 @@ class Followers:
             self._wake(one, "wake", to_json(seen))
 
     def _wake(self, one: Followed, kind: Kind, payload: dict[str, Any]) -> None:
-        self.wakes.append(Wake(one.enrolment_id, one.workflow_id, kind, payload))
+        self.wakes.append(Wake(one.enrolment_id, one.workflow_id, kind, payload, one.driver))
 
     def _add(self, one: Followed) -> None:
         self._of_profile.setdefault(one.profile_id, []).append(one)

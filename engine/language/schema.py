@@ -342,7 +342,7 @@ JOURNEY = Object(
         "policy": Field(Text("label"), "a named policy of `kairos.yaml`", default="default"),
         "max_age": Field(Text("positive_length"), "older enrolments end as `expired`", default="90d"),
         "max_lateness": Field(_LENGTH, "a message later than this is skipped", default="24h"),
-        "run_as": Field(Text(choices=("workflow",), later=("pool",)), "which driver", default="workflow"),
+        "run_as": Field(Text(choices=("workflow", "pool")), "which driver", default="workflow"),
         "steps": Field(_STEPS, "the steps, from top to bottom", needed=True),
     },
 )

@@ -162,12 +162,12 @@ async def play_again(connection: AsyncConnection, enrolment_ids: Sequence[str]) 
 
 
 async def control_journey(connection: AsyncConnection, journey: str, payload: dict[str, Any]) -> int:
-    """Adds a control for every live enrolment of a journey; returns how many."""
+    """Adds a control for every live enrolment of a journey that has a workflow; returns how many."""
     result = await connection.execute(
         sa.text("""
             INSERT INTO start_outbox (kind, workflow_id, enrolment_id, payload, journey)
             SELECT 'control', workflow_id, id, CAST(:payload AS jsonb), journey FROM enrolments
-            WHERE journey = :journey AND status = 'live' AND workflow_id IS NOT NULL
+            WHERE journey = :journey AND status = 'live' AND driver = 'workflow' AND workflow_id IS NOT NULL
         """),
         {"journey": journey, "payload": jsonb.dumps(payload)},
     )

@@ -151,6 +151,8 @@ journeys = sa.Table(
     text("source"),
     count("version", 1),
     wall("applied_at"),
+    sa.Column("number", sa.Integer, sa.Identity(always=True), nullable=False),
+    sa.UniqueConstraint("number"),
     sa.CheckConstraint("status IN ('draft', 'live', 'paused', 'archived')", name="status"),
 )
 
@@ -382,6 +384,29 @@ start_outbox = sa.Table(
         postgresql_where=sa.text("done_at IS NULL AND kind = 'start'"),
     ),
     sa.Index("ix_start_outbox_wakes", "id", postgresql_where=sa.text("done_at IS NULL AND kind <> 'start'")),
+)
+
+# --- the pool: enrolments that are advanced in batches -------------------------------------------------
+
+POOL_SHARDS = 8
+"""Shards of each journey in the pool: how many workers can be at one journey at the same time."""
+POOL_CHANNEL = "kairos_pool"
+
+# Beside an enrolment's own row: narrow, since it is written at every wait. Gone when the enrolment ends.
+pool_rows = sa.Table(
+    "pool_rows",
+    metadata,
+    sa.Column("enrolment_id", Uuid, primary_key=True),
+    instant("wake_at", nullable=True),  # wall; null: only an event can wake it
+    sa.Column("journey", sa.Integer, nullable=False),  # `journeys.number`
+    count("called"),  # how much has ever come into its inbox
+    count("version"),
+    sa.Column("shard", sa.SmallInteger, nullable=False),
+    sa.Column("state", sa.LargeBinary, nullable=True),  # null: not begun
+    sa.Column("inbox", pg.JSONB, nullable=True),
+    sa.Index(
+        "ix_pool_rows_due", "journey", "shard", "wake_at", postgresql_where=sa.text("wake_at IS NOT NULL")
+    ),
 )
 
 # --- the installation -----------------------------------------------------------------------------------

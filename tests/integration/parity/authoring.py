@@ -40,12 +40,15 @@ STATIC = (
 class Author:
     """Writes one journey. `name` prefixes its steps, attributes and tags, so that journeys do not compete."""
 
-    def __init__(self, random: Random, name: str, url: str, enterable: str | None = None) -> None:
+    def __init__(
+        self, random: Random, name: str, url: str, enterable: str | None = None, run_as: str | None = None
+    ) -> None:
         """`enterable` is the journey that this one may enter; without one it is entered itself."""
         self.random = random
         self.name = name
         self.url = url
         self.enterable = enterable
+        self.run_as = run_as
         self.left = random.randint(4, MOST_STEPS)
         self.made = 0
         self.enters = False
@@ -91,6 +94,8 @@ class Author:
             head["holdout"] = "50%"
         if self.chance(0.3):
             head["category"] = "transactional"
+        if self.run_as is not None:
+            head["run_as"] = self.run_as
         head["max_age"] = self.pick(("5m", "2d", "4d", "4d", "4d"))
         head["steps"] = self.sequence(0)
         return head
@@ -255,17 +260,17 @@ def write(data: Any) -> str:
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=110)
 
 
-def author_project(random: Random, journeys: int, url: str) -> dict[str, str]:
+def author_project(random: Random, journeys: int, url: str, run_as: str | None = None) -> dict[str, str]:
     """The files of a project with this many journeys, and those that they `enter`."""
     catalogue = {**CATALOGUE, "profile": dict(CATALOGUE["profile"]), "tags": list(CATALOGUE["tags"])}
     files = {"kairos.yaml": write({"version": 1, "time_zone": "Europe/Berlin"})}
     for number in range(journeys):
         # One that is entered is entered by one journey only: two of them would compete.
         name, entered = f"j{number}", f"entered{number}"
-        author = Author(random, name, url, entered)
+        author = Author(random, name, url, entered, run_as)
         written = [(author, author.journey())]
         if author.enters:
-            other = Author(random, entered, url)
+            other = Author(random, entered, url, run_as=run_as)
             written.append((other, other.journey()))
         for each, journey in written:
             files[f"journeys/{each.name}.yaml"] = write(journey)

@@ -8,11 +8,12 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from engine.core.commands import Trace
 from engine.simulator import Report
 from engine.store import enrolments, outbox, traces
 from engine.store.enrolments import Filter
-from tests.integration.harness import Kairos
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ def of_simulation(report: Report) -> Records:
     return found
 
 
-async def of_runtime(running: Kairos, people: Mapping[str, str]) -> Records:
+async def of_database(database: AsyncEngine, people: Mapping[str, str]) -> Records:
     """`people`: profile key to external id."""
-    async with running.database.connect() as connection:
+    async with database.connect() as connection:
         rows = await enrolments.find(connection, Filter(), limit=100_000)
         told = await traces.read_batch(connection, [row.id for row in rows])
         kept = await outbox.find(connection, limit=100_000)

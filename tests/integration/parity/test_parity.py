@@ -23,7 +23,7 @@ from engine.store import events, traces
 from tests.integration.harness import SOURCE, Kairos, kairos
 from tests.integration.parity.authoring import author_project
 from tests.integration.parity.crowds import START, Burst, draw_crowd
-from tests.integration.parity.records import Difference, Records, differences, of_runtime, of_simulation
+from tests.integration.parity.records import Difference, Records, differences, of_database, of_simulation
 
 SECONDS = 20.0
 """How long a run takes on the wall, about."""
@@ -112,7 +112,7 @@ async def run(
             await play(running, bursts)
             await settled(running, len(wanted))
             people = {profile_key("external_id", f"c{n}"): f"c{n}" for n in range(customers)}
-            ran = await of_runtime(running, people)
+            ran = await of_database(running.database, people)
             behind = await lag(running, bursts)
     assert behind < GRACE, f"the machine is too busy for this: {behind:.1f} s behind, the grace is {GRACE} s"
     found = differences(ran, wanted)

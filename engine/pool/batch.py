@@ -1,0 +1,310 @@
+"""One batch of due rows: taken, run until nothing is left to do, stored."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from engine.core import wire
+from engine.core.commands import Ask, Perform, Send
+from engine.core.driving import Course, Scale, reopened
+from engine.core.inputs import Answered, Entered, Settled
+from engine.core.plan import Plan
+from engine.delivery import AskOrder, Order, Redirect, Retry, answer, deliver
+from engine.delivery.ports import Answer
+from engine.effects import perform
+from engine.ingest.close import Close, record_closes
+from engine.pool.ports import PoolPorts
+from engine.pool.record import Kept, fresh, pack, unpack
+from engine.store import clock, enrolments, pool, traces
+from engine.store.clock import ScaledClock
+from engine.store.database import in_transaction, is_outage
+from engine.store.enrolments import Enrolment
+from engine.store.pool import Row, Stored
+
+if TYPE_CHECKING:
+    from engine.store.connection import AsyncConnection
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 1_000
+BEHIND: Final = timedelta(milliseconds=200)
+"""Scaled clocks only: how long to wait for what has happened and was not routed yet."""
+NO_CHANNEL: Final = timedelta(seconds=5)
+"""How long to wait for a worker that serves the channel."""
+FAULTY: Final = timedelta(seconds=1)
+"""After a fault, doubled with each one."""
+MOST_FAULTS: Final = 10
+
+
+@dataclass(slots=True)
+class _One:
+    """An enrolment of the batch."""
+
+    row: Row
+    enrolment: Enrolment
+    plan: Plan
+    kept: Kept
+    course: Course
+    retry_at: datetime | None = None
+    """Set while its command must wait for another try."""
+    lines: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lines = self.kept.lines
+
+
+async def run_batch(ports: PoolPorts, journey: str, shard: int, limit: int = BATCH) -> int:
+    """Takes up to `limit` due rows of a shard and brings each as far as it goes; how many there were.
+
+    A row that cannot be worked on is put off, and its enrolment ends as `failed` after a number of tries.
+    Raises what the database raises when it is away: nothing is lost, and the same rows are due again.
+    """
+    now = ports.wall()
+    async with ports.database.connect() as connection:
+        ticking = await clock.load(connection)
+        rows = await pool.due_batch(connection, journey, shard, now, limit)
+    await _run(ports, rows, ticking)
+    return len(rows)
+
+
+async def _run(ports: PoolPorts, rows: Sequence[Row], ticking: ScaledClock) -> None:
+    """Runs these rows; where that fails, halves of them, so that one that is broken holds up no others."""
+    if not rows:
+        return
+    try:
+        await _Batch(ports, ticking).run(rows)
+    except Exception as error:
+        if is_outage(error):
+            raise
+        if len(rows) > 1:
+            log.warning("a batch of %d failed (%s); it is tried in halves", len(rows), type(error).__name__)
+            half = len(rows) // 2
+            await _run(ports, rows[:half], ticking)
+            await _run(ports, rows[half:], ticking)
+            return
+        log.exception("enrolment %s cannot be worked on and is put off", rows[0].enrolment_id)
+        await _Batch(ports, ticking).put_off(rows[0], error)
+
+
+class _Batch:
+    def __init__(self, ports: PoolPorts, ticking: ScaledClock) -> None:
+        self.ports = ports
+        self.scale = _scale(ticking) if ticking.scaled else None
+
+    async def run(self, rows: Sequence[Row]) -> None:
+        found = await self.read(rows)
+        now = self.ports.wall()
+        for one in found:
+            self.begin(one, now)
+        while working := [one for one in found if one.course.command is not None and one.retry_at is None]:
+            await self.work(working)
+        await in_transaction(self.ports.database, lambda c: self.store(c, found))
+
+    # --- reading ----------------------------------------------------------------------------------------
+
+    async def read(self, rows: Sequence[Row]) -> list[_One]:
+        ids = [row.enrolment_id for row in rows]
+        async with self.ports.database.begin() as connection:
+            known: Mapping[str, datetime] = {}
+            until: datetime | None = None
+            if self.scale is not None:
+                # Held, so that nothing is routed to them between this look and what is read.
+                rows = await pool.get_batch(connection, ids, hold=True)
+                until = await clock.complete_until(connection)
+            stored = await enrolments.get_batch(connection, ids)
+            if self.scale is not None:
+                known = await pool.unrouted_since(connection, {row.profile_id for row in stored.values()})
+        plans = {digest: await self.ports.plan(digest) for digest in {row.digest for row in stored.values()}}
+        found = []
+        for row in rows:
+            if (enrolment := stored.get(row.enrolment_id)) is None:
+                raise LookupError(f"the database has no enrolment {row.enrolment_id}")
+            plan = plans[enrolment.digest]
+            kept = fresh(enrolment) if row.state is None else unpack(row.state, enrolment, plan)
+            course = Course(kept.state, row.inbox, self.scale)
+            course.known_until = _earlier(until, known.get(enrolment.profile_id))
+            found.append(_One(row, enrolment, plan, kept, course))
+        return found
+
+    def begin(self, one: _One, now: datetime) -> None:
+        """Tells the core what has come, and opens again what was open."""
+        course = one.course
+        if course.state.phase == "new":
+            course.take(one.plan, Entered(one.enrolment.entered_at))
+        elif (command := reopened(one.plan, course.state)) is not None:
+            course.command = command
+            if one.kept.retry_at is not None and one.kept.retry_at > now:
+                one.retry_at = one.kept.retry_at
+        course.drain(one.plan, now)
+
+    # --- working ----------------------------------------------------------------------------------------
+
+    async def work(self, working: Sequence[_One]) -> None:
+        """Does one command of each."""
+        asks: list[tuple[_One, Ask]] = []
+        sends: list[tuple[_One, Send]] = []
+        effects: list[tuple[_One, Perform]] = []
+        now = self.ports.wall()
+        for one in working:
+            command, one.course.command = one.course.command, None
+            assert command is not None
+            if (given := one.course.stopped(command, now)) is not None:
+                one.course.settle(one.plan, given, now)
+                one.course.drain(one.plan, now)
+            elif isinstance(command, Ask):
+                asks.append((one, command))
+            elif isinstance(command, Send):
+                sends.append((one, command))
+            else:
+                effects.append((one, command))
+        await asyncio.gather(self.ask(asks), self.send(sends), self.perform(effects))
+
+    async def ask(self, asks: Sequence[tuple[_One, Ask]]) -> None:
+        if not asks:
+            return
+        orders = [
+            AskOrder(
+                enrolment_id=one.enrolment.id,
+                at=command.at,
+                event_id=command.event_id,
+                questions=command.questions,
+            )
+            for one, command in asks
+        ]
+        answers = await answer(self.ports.work, orders)
+        now = self.ports.wall()
+        for (one, command), values in zip(asks, answers, strict=True):
+            given = Answered(command.ask_id, tuple(values), self.ports.work.at(command.at))
+            one.course.settle(one.plan, given, now)
+            one.course.drain(one.plan, now)
+
+    async def send(self, sends: Sequence[tuple[_One, Send]]) -> None:
+        if sends:
+            orders = [_order(one, command, attempt=command.attempt) for one, command in sends]
+            self.settle(sends, await deliver(self.ports.work, orders))
+
+    async def perform(self, effects: Sequence[tuple[_One, Perform]]) -> None:
+        if effects:
+            orders = [_order(one, command) for one, command in effects]
+            self.settle(effects, await perform(self.ports.work, orders))
+
+    def settle(self, done: Sequence[tuple[_One, Send | Perform]], answers: Sequence[Answer]) -> None:
+        now = self.ports.wall()
+        for (one, command), found in zip(done, answers, strict=True):
+            if isinstance(found, Settled):
+                one.course.settle(one.plan, found, now)
+                one.course.drain(one.plan, now)
+            else:
+                one.course.command = command
+                one.retry_at = now + (found.after if isinstance(found, Retry) else NO_CHANNEL)
+            if isinstance(found, Redirect):
+                log.warning("channel %s is not served here; its messages wait", found.channel)
+
+    # --- writing ----------------------------------------------------------------------------------------
+
+    async def store(self, connection: AsyncConnection, found: Sequence[_One]) -> None:
+        """Writes what became of the batch. Rows that somebody else has worked on are left to them."""
+        ended = [one for one in found if one.course.exited is not None]
+        going = [one for one in found if one.course.exited is None]
+        ours = await pool.store_batch(connection, [self.stored(one) for one in going])
+        ours |= await pool.remove_batch(connection, [one.row for one in ended])
+        lost = len(found) - len(ours)
+        if lost:
+            log.warning("%d enrolments were worked on elsewhere meanwhile", lost)
+        await traces.append_batch(
+            connection,
+            [
+                (one.enrolment.id, one.kept.lines, [wire.input_from_json(line) for line in one.course.trace])
+                for one in going
+                if one.enrolment.id in ours and one.course.trace
+            ],
+        )
+        await record_closes(connection, [_close(one) for one in ended if one.enrolment.id in ours])
+
+    def stored(self, one: _One) -> Stored:
+        course = one.course
+        lines = one.kept.lines + len(course.trace)
+        wake_at = course.wake_at
+        at = None if wake_at is None else course.wall(wake_at)
+        if one.retry_at is not None:
+            at = one.retry_at
+        elif course.unknown_before(self.ports.wall()) is not None:
+            at = self.ports.wall() + BEHIND
+        state = pack(Kept(course.state, lines, one.retry_at), one.enrolment, one.plan)
+        return Stored(one.row, state, at, course.left())
+
+    async def put_off(self, row: Row, error: Exception) -> None:
+        """Leaves an enrolment that cannot be worked on for later; ends it after many tries."""
+        async with self.ports.database.connect() as connection:
+            enrolment = (await enrolments.get_batch(connection, [row.enrolment_id])).get(row.enrolment_id)
+        if enrolment is None:
+            await in_transaction(self.ports.database, lambda c: pool.remove_batch(c, [row]))
+            return
+        plan = await self.ports.plan(enrolment.digest)
+        kept = fresh(enrolment) if row.state is None else unpack(row.state, enrolment, plan)
+        faults = kept.faults + 1
+        if faults >= MOST_FAULTS:
+            at = kept.state.at or enrolment.entered_at
+            close = Close(enrolment.id, "failed", at, detail=type(error).__name__)
+
+            async def end(connection: AsyncConnection) -> None:
+                if await pool.remove_batch(connection, [row]):
+                    await record_closes(connection, [close])
+
+            await in_transaction(self.ports.database, end)
+            return
+        kept = Kept(kept.state, kept.lines, kept.retry_at, faults)
+        after = self.ports.wall() + FAULTY * 2**faults
+        # Nothing of its inbox was taken: it is put back as it was.
+        stored = Stored(row, pack(kept, enrolment, plan), after, row.inbox)
+        await in_transaction(self.ports.database, lambda c: pool.store_batch(c, [stored]))
+
+
+def _order(one: _One, command: Send | Perform, attempt: int = 1) -> Order:
+    enrolment = one.enrolment
+    return Order(
+        enrolment_id=enrolment.id,
+        journey=enrolment.journey,
+        digest=enrolment.digest,
+        step=command.step,
+        at=command.at,
+        event_id=command.event_id,
+        attempt=attempt,
+        recorded=True,
+    )
+
+
+def _close(one: _One) -> Close:
+    exited = one.course.exited
+    assert exited is not None
+    state = one.course.state
+    return Close(
+        enrolment_id=one.enrolment.id,
+        exit=exited.exit,
+        at=exited.at,
+        detail=exited.detail,
+        moved_by=state.moved_by,
+        variants=state.variants,
+        trace=tuple(one.course.trace),
+        trace_from=one.kept.lines,
+    )
+
+
+def _earlier(until: datetime | None, unrouted: datetime | None) -> datetime | None:
+    """Up to when everything is known: what a replay has handed in, and short of what is not routed yet."""
+    limit = datetime.max.replace(tzinfo=UTC) if until is None else until
+    return limit if unrouted is None else min(limit, unrouted - timedelta(microseconds=1))
+
+
+def _scale(ticking: ScaledClock) -> Scale:
+    return Scale(
+        ticking.epoch_logical.isoformat(),
+        ticking.epoch_wall.isoformat(),
+        ticking.speed,
+        ticking.grace.total_seconds(),
+    )
