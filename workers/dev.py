@@ -1,4 +1,4 @@
-"""Everything in one process: Temporal with its UI, PostgreSQL, API, router, journeys, sends."""
+"""Everything in one process: Temporal with its UI, PostgreSQL, API, router, journeys, sends, pool."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from temporalio.client import Client
 
+from engine.pool.waker import Waker
 from engine.store.connection import AsyncEngine
 from engine.store.database import check, open_database, upgrade
 from engine.store.embedded import EmbeddedPostgres, data_folder, ensure
@@ -19,6 +20,7 @@ from engine.temporal.local import FOLDER, PORT
 from engine.temporal.server import UI_PORT, RunningServer, port_near, start_server
 from workers.api import run_api
 from workers.journeys import run_journeys
+from workers.pool import run_pool
 from workers.router import run_router
 from workers.send import run_all_sends
 
@@ -47,7 +49,7 @@ async def servers(
         embedded = EmbeddedPostgres(folder)
         say("PostgreSQL: starting")
         database_url = await asyncio.to_thread(ensure, folder=folder)
-    database = open_database(database_url, pool_size=20)
+    database = open_database(database_url, pool_size=30)
     try:
         await check(database)
         await upgrade(database)
@@ -76,7 +78,7 @@ async def run_workers(
     project: Path | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """API, router, journeys and sends until `stop` is set; one that fails ends all.
+    """API, router, journeys, sends and the pool until `stop` is set; one that fails ends all.
 
     `ready` is told the API's address once it takes requests.
     """
@@ -97,8 +99,10 @@ async def run_workers(
                 found.database,
                 TemporalStarter(found.client),
                 runner=TemporalRunner(found.client),
+                waker=Waker(found.database, found.client),
                 stop=stop,
             )
         )
         group.create_task(run_journeys(found.database, found.client, stop, project))
         group.create_task(run_all_sends(found.database, found.client, stop))
+        group.create_task(run_pool(found.database, found.client, stop, project))

@@ -11,6 +11,7 @@ from typing import Final
 from engine.ingest.reconcile import Runner, reconcile
 from engine.ingest.router import Router
 from engine.ingest.starts import AT_ONCE, Player, Starter
+from engine.pool.waker import Waker
 from engine.store import clock, starts
 from engine.store.connection import AsyncEngine
 from workers.garbage import collect_less
@@ -28,12 +29,13 @@ async def run_router(
     starter: Starter,
     *,
     runner: Runner | None = None,
+    waker: Waker | None = None,
     stop: asyncio.Event | None = None,
     at_once: int = AT_ONCE,
 ) -> None:
     """Runs until `stop` is set or the task is cancelled. Any number of these may run side by side.
 
-    Without a `runner` nothing is compared with what really runs.
+    Without a `runner` nothing is compared with what really runs; without a `waker` nobody works in the pool.
     """
     collect_less()
     stop = stop or asyncio.Event()
@@ -42,6 +44,8 @@ async def run_router(
         group.create_task(Router(database).run(stop), name="router")
         group.create_task(Player(database, starter, at_once).run(stop), name="starts")
         group.create_task(_every(TIDY, stop, lambda: _tidy(database)), name="tidy")
+        if waker is not None:
+            group.create_task(waker.run(stop), name="waker")
         if runner is not None:
             group.create_task(_every(RECONCILE, stop, lambda: _reconcile(database, runner)), name="reconcile")
 

@@ -12,22 +12,18 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from channels import ConfigurationError
-from engine.core.plan import Effect, Message, Plan
 from engine.delivery import DeliveryPorts, sweep
 from engine.effects.ports import EffectPorts
-from engine.language.installation import Installation
 from engine.store.connection import AsyncEngine
 from engine.temporal.activities import EffectActivities, SendActivities
 from engine.temporal.queues import channel_queue
 from workers import webhooks
+from workers.channels import WEBHOOK, serve_all
 from workers.garbage import collect_less
-from workers.live import Live, LiveClock, build_adapter, open_adapters, registered
+from workers.live import Live, LiveClock, open_adapters, registered
 
 log = logging.getLogger("kairos.worker.send")
 AT_ONCE = 100
-WEBHOOK = "webhook"
-LOOK = 2.0
 SWEEP = 60.0
 
 
@@ -104,57 +100,10 @@ async def _sweep(ports: DeliveryPorts) -> None:
                 log.info("settled %d deliveries that a dead worker left behind", settled)
 
 
-def channels_in_use(installation: Installation, plans: Sequence[Plan]) -> list[str]:
-    """Channels of kairos.yaml and of these plans, and `webhook`, which steps may call."""
-    found = {WEBHOOK, *installation.channels}
-    for plan in plans:
-        for step in plan.steps.values():
-            if isinstance(step, Message):
-                found.update(step.channels)
-            elif isinstance(step, Effect) and step.verb == WEBHOOK:
-                found.add(WEBHOOK)
-    return sorted(found)
-
-
 async def run_all_sends(database: AsyncEngine, client: Client, stop: asyncio.Event) -> None:
-    """Serves every channel in use in this process, and begins again when an apply changes the settings.
+    """Serves every channel in use in this process, and begins again when an apply changes the settings."""
 
-    Enrolments under way may still send by channels of older plans, so those count too. The messages of a
-    channel whose settings are wrong wait until an apply has put them right.
-    """
-    while not stop.is_set():
-        installation, channels = await _wanted(database)
-        over = asyncio.Event()
-        usable = usable_channels(database, installation, channels)
-        task = asyncio.create_task(run_send(database, client, over, usable))
-        try:
-            while not stop.is_set() and not task.done():
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(stop.wait(), LOOK)
-                try:
-                    if (installation, channels) != await _wanted(database):
-                        break
-                except Exception as error:  # the database restarts
-                    log.warning("settings cannot be read: %s", type(error).__name__)
-        finally:
-            over.set()
-            await task
+    async def serve(over: asyncio.Event, channels: Sequence[str]) -> None:
+        await run_send(database, client, over, channels)
 
-
-def usable_channels(database: AsyncEngine, installation: Installation, channels: Sequence[str]) -> list[str]:
-    """The channels whose adapters can be made; what is wrong with the others is logged."""
-    usable = []
-    for channel in channels:
-        try:
-            build_adapter(database, channel, installation.channel(channel))
-        except ConfigurationError as error:
-            log.error("send %s: not sending, its messages wait: %s", channel, error)
-        else:
-            usable.append(channel)
-    return usable
-
-
-async def _wanted(database: AsyncEngine) -> tuple[Installation, list[str]]:
-    live = Live(database)
-    installation = await live.installation()
-    return installation, channels_in_use(installation, await live.open_plans())
+    await serve_all(database, stop, serve)

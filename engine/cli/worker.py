@@ -1,4 +1,4 @@
-"""`kairos worker router|journeys|send`: one process of a production set-up."""
+"""`kairos worker router|journeys|send|pool`: one process of a production set-up."""
 
 from __future__ import annotations
 
@@ -40,15 +40,23 @@ def register(app: typer.Typer) -> None:
     group.command("router")(router)
     group.command("journeys")(journeys)
     group.command("send")(send)
+    group.command("pool")(pool)
     app.add_typer(group, name="worker")
 
 
 def router(temporal: TemporalOption = None) -> None:
     """Routes events to journeys, and starts and wakes enrolments in Temporal."""
+    from engine.pool.waker import Waker
     from workers.router import run_router
 
     async def run(database: AsyncEngine, client: Client, stop: asyncio.Event) -> None:
-        await run_router(database, TemporalStarter(client), runner=TemporalRunner(client), stop=stop)
+        await run_router(
+            database,
+            TemporalStarter(client),
+            runner=TemporalRunner(client),
+            waker=Waker(database, client),
+            stop=stop,
+        )
 
     _process("worker router", temporal, run)
 
@@ -60,13 +68,7 @@ def journeys(temporal: TemporalOption = None, project: ProjectOption = None) -> 
     """
     from workers.journeys import run_journeys
 
-    folder: Path | None
-    try:
-        folder = find_project(project)
-    except NoProject as error:
-        if project is not None:
-            refuse("worker journeys", error)
-        folder = None
+    folder = _folder("worker journeys", project)
 
     async def run(database: AsyncEngine, client: Client, stop: asyncio.Event) -> None:
         await run_journeys(database, client, stop, folder)
@@ -85,6 +87,31 @@ def send(
         await run_send(database, client, stop, channel)
 
     _process("worker send", temporal, run)
+
+
+def pool(temporal: TemporalOption = None, project: ProjectOption = None) -> None:
+    """Runs enrolments of journeys with `run_as: pool`: everything that they do, messages included.
+
+    Actions are those of the project's folder, if there is one here, and of installed packages.
+    """
+    from workers.pool import run_pool
+
+    folder = _folder("worker pool", project)
+
+    async def run(database: AsyncEngine, client: Client, stop: asyncio.Event) -> None:
+        await run_pool(database, client, stop, folder)
+
+    _process("worker pool", temporal, run)
+
+
+def _folder(command: str, project: Path | None) -> Path | None:
+    """The project's folder, if there is one here."""
+    try:
+        return find_project(project)
+    except NoProject as error:
+        if project is not None:
+            refuse(command, error)
+        return None
 
 
 def log_to_stderr() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,9 +16,13 @@ log = logging.getLogger(__name__)
 class Listener:
     """Holds one connection that listens on `channels`, and opens it again when it breaks."""
 
-    def __init__(self, engine: AsyncEngine, *channels: str) -> None:
+    def __init__(
+        self, engine: AsyncEngine, *channels: str, heard: Callable[[str], None] | None = None
+    ) -> None:
+        """`heard` is told the payload of each notification as it comes."""
         self._engine = engine
         self._channels = channels
+        self._heard = heard
         self._connection: AsyncConnection | None = None
         self._woken = asyncio.Event()
         self._broken = False
@@ -76,7 +81,9 @@ class Listener:
         except Exception:
             log.debug("closing a connection that is gone already", exc_info=True)
 
-    def _notified(self, *_: object) -> None:
+    def _notified(self, connection: object, sender: int, channel: str, payload: object) -> None:
+        if self._heard is not None:
+            self._heard(str(payload))
         self._woken.set()
 
     def _lost(self, *_: object) -> None:

@@ -110,7 +110,7 @@ async def _settled(run: Callable[[Sequence[Order]], Awaitable[Answers]], work: W
         trace=tuple(work.trace),
         trace_from=work.trace_from,
     )
-    with _saying_so():
+    with saying_so():
         [found] = await run([order])
     match found:
         case Redirect():
@@ -128,7 +128,7 @@ async def _settled(run: Callable[[Sequence[Order]], Awaitable[Answers]], work: W
 
 
 @contextlib.contextmanager
-def _saying_so() -> Iterator[None]:
+def saying_so() -> Iterator[None]:
     """Tells Temporal now and then that this worker is still at it: one that is killed is then soon missed."""
     loop = asyncio.get_running_loop()
     next_beat: asyncio.TimerHandle

@@ -15,6 +15,7 @@ from temporalio.client import Client
 from engine.cli.applying import apply_project
 from engine.ingest.intake import Accepted, accept
 from engine.language.project import check_project
+from engine.pool.waker import Waker
 from engine.store import clock, enrolments, outbox, traces
 from engine.store.clock import ScaledClock
 from engine.store.database import open_database
@@ -22,11 +23,13 @@ from engine.store.enrolments import Enrolment, Filter
 from engine.store.outbox import OutboxMessage
 from engine.temporal.client import TemporalRunner, TemporalStarter, connect
 from workers.journeys import run_journeys
+from workers.pool import run_pool
 from workers.router import run_router
 from workers.send import run_all_sends
 
 SOURCE = "test"
 PARTS = ("router", "journeys", "send")
+POOL = (*PARTS, "pool")
 
 
 @dataclass
@@ -106,10 +109,15 @@ async def kairos(
     stop = asyncio.Event()
     work = {
         "router": lambda: run_router(
-            database, TemporalStarter(client), runner=TemporalRunner(client), stop=stop
+            database,
+            TemporalStarter(client),
+            runner=TemporalRunner(client),
+            waker=Waker(database, client) if "pool" in parts else None,
+            stop=stop,
         ),
         "journeys": lambda: run_journeys(database, client, stop),
         "send": lambda: run_all_sends(database, client, stop),
+        "pool": lambda: run_pool(database, client, stop),
     }
     tasks = [asyncio.create_task(work[part]()) for part in parts]
     try:

@@ -122,6 +122,9 @@ class Processes:
         words = [word for channel in channels for word in ("--channel", channel)]
         return self._kairos(name, ["worker", "send", *words], f"send {channels[-1]}: ready")
 
+    def pool(self, name: str = "pool") -> Child:
+        return self._kairos(name, ["worker", "pool"], "pool: ready")
+
     def api(self, port: int, name: str = "api") -> Child:
         return self._kairos(name, ["api", "--port", str(port)], "Kairos listens on")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from channels.testing.sink import FakeHttpSink
@@ -22,7 +23,6 @@ from engine.pool.ports import PoolPorts
 from engine.store import clock, entries, pool
 from engine.store.clock import ScaledClock
 from engine.store.database import open_database
-from engine.store.tables import POOL_SHARDS
 from workers.live import Live, open_adapters
 
 SOURCE = "test"
@@ -92,18 +92,16 @@ class Virtual:
             pass
 
     async def work(self) -> int:
-        done = 0
-        for journey in self.journeys:
-            for shard in range(POOL_SHARDS):
-                done += await run_batch(self.ports, journey, shard, self.batch)
-        return done
+        async with self.database.connect() as connection:
+            due = await pool.asleep(connection, self.clock.wall)
+        return sum([await run_batch(self.ports, *shard, self.batch) for shard in due])
 
     async def next_at(self) -> datetime | None:
         """The wall instant at which something is due next."""
         async with self.database.connect() as connection:
             settling = await entries.next_due(connection)
-            found = [(await pool.standing(connection, name, None, self.clock.wall)) for name in self.journeys]
-        instants = [one.next_at for one in found if one.next_at is not None]
+            next_row = await connection.scalar(sa.text("SELECT min(wake_at) FROM pool_rows"))
+        instants = [] if next_row is None else [next_row]
         if settling is not None:
             instants.append(self.clock.ticking.fires_at(settling))
         return min(instants, default=None)

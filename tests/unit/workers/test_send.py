@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from engine.language.installation import ChannelSettings, Installation
-from workers.send import usable_channels
+from workers.channels import usable_channels
 
 NO_DATABASE = cast(Any, None)
 
