@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -34,7 +35,7 @@ from engine.policy import Settings, decide
 from engine.store import consents, deliveries
 from engine.store import enrolments as enrolment_rows
 from engine.store.database import in_transaction
-from engine.store.deliveries import Delivery, NewDelivery
+from engine.store.deliveries import Delivery, NewDelivery, Sending, Settlement
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
@@ -210,12 +211,18 @@ async def _write(connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> li
 
     A row that another worker has taken over meanwhile changes nothing and says nothing.
     """
-    kept = await deliveries.settle_batch(connection, turn.settlements)
-    kept |= await deliveries.mark_sending(connection, turn.sending)
+    new = {job.row.row_key: job for job in jobs if not job.row.attempts}
+    outcomes: list[Sending | Settlement] = [*turn.sending, *turn.settlements]
+    decided = [(new[each.key].row, each) for each in outcomes if each.key in new]
+    kept = await deliveries.write_batch(connection, decided, turn.ports.worker_id)
+    kept |= await deliveries.settle_batch(connection, [s for s in turn.settlements if s.key not in new])
+    kept |= await deliveries.mark_sending(connection, [s for s in turn.sending if s.key not in new])
     ours = {(key.enrolment_id, key.step) for key in kept}
     for job in jobs:
         if job.order.place not in ours:
             turn.answers[job.order.place] = Retry(BUSY, "another worker took it over")
+        elif not job.row.attempts:
+            job.row = replace(job.row, attempts=1)
     await record_said(connection, [said for said in turn.said if said.place in ours])
     places = [
         moved(job.order, turn.plans[job.order.digest], job.enrolment, turn.answers.get(job.order.place))

@@ -85,16 +85,18 @@ async def record_closes(connection: AsyncConnection, closes: Sequence[Close]) ->
             for close in closes
         ],
     )
-    await enrolments.progress_batch(
-        connection,
-        [
-            Progress(close.enrolment_id, moved_by=close.moved_by, variants=dict(close.variants))
-            for close in closes
-            if close.moved_by is not None or close.variants
-        ],
-    )
-    ends = [End(close.enrolment_id, close.exit, close.at, close.detail) for close in closes]
-    await end_enrolments(connection, ends, datetime.now(UTC))
+    ends = [
+        End(close.enrolment_id, close.exit, close.at, close.detail, close.moved_by, close.variants)
+        for close in closes
+    ]
+    ended = await end_enrolments(connection, ends, datetime.now(UTC))
+    # One that was superseded had its end written before it knew: its way there is still to be told.
+    late = [
+        Progress(close.enrolment_id, moved_by=close.moved_by, variants=dict(close.variants))
+        for close in closes
+        if close.enrolment_id not in ended and (close.moved_by is not None or close.variants)
+    ]
+    await enrolments.progress_batch(connection, late)
 
 
 async def close_enrolment(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -119,15 +119,102 @@ async def claim_batch(connection: AsyncConnection, new: Sequence[NewDelivery], o
     """Claims messages for the worker `owner`.
 
     A row that was only `claimed`, or `deferred`, is taken over whoever had it: nothing has been sent on it.
+    A message that has no row yet is as good as claimed: it has `attempts` 0, and `write_batch` makes its row.
     """
     unique = {DeliveryKey(n.enrolment_id, n.step, n.entry_month): n for n in new}
     if not unique:
         return Claims({}, {})
-    values = [{name: getattr(n, name) for name in NewDelivery.__slots__} for n in unique.values()]
-    result = await connection.execute(_CLAIM, batch.rows(values) | {"owner": owner})
-    mine = {d.row_key: d for d in (batch.build(Delivery, row) for row in result.mappings())}
-    others = await get_batch(connection, [key for key in unique if key not in mine])
-    return Claims(mine, others)
+    known = await get_batch(connection, unique)
+    mine = {key: _unwritten(n, owner) for key, n in unique.items() if key not in known}
+    if known:
+        values = [{name: getattr(unique[key], name) for name in NewDelivery.__slots__} for key in known]
+        result = await connection.execute(_CLAIM, batch.rows(values) | {"owner": owner})
+        mine |= {d.row_key: d for d in (batch.build(Delivery, row) for row in result.mappings())}
+    return Claims(mine, {key: d for key, d in known.items() if key not in mine})
+
+
+def _unwritten(new: NewDelivery, owner: str) -> Delivery:
+    now = datetime.now(UTC)
+    return Delivery(
+        enrolment_id=new.enrolment_id,
+        step=new.step,
+        entry_month=new.entry_month,
+        key=new.key,
+        journey=new.journey,
+        profile_id=new.profile_id,
+        category=new.category,
+        channel=None,
+        template=new.template,
+        template_digest=None,
+        state="claimed",
+        reason=None,
+        passed_over=[],
+        attempts=0,
+        owner=owner,
+        at=new.at,
+        due_at=None,
+        provider_id=None,
+        raw=None,
+        created_at=now,
+        claimed_at=now,
+        sending_at=None,
+        settled_at=None,
+    )
+
+
+_WRITE = sa.text(f"""
+    INSERT INTO deliveries (enrolment_id, step, entry_month, id, key, journey, profile_id, category, template,
+                            state, attempts, owner, claimed_at, at, channel, template_digest, reason,
+                            passed_over, raw, due_at, sending_at, settled_at)
+    SELECT enrolment_id, step, entry_month, gen_random_uuid(), key, journey, profile_id, category, template,
+           state, 1, :owner, now(), at, channel, template_digest, reason,
+           coalesce(passed_over, '[]'::jsonb), raw, due_at, CASE WHEN state = 'sending' THEN now() END,
+           CASE WHEN state NOT IN ('claimed', 'sending') THEN now() END
+    FROM {
+    batch.records(
+        **_KEY,
+        key="text",
+        journey="text",
+        profile_id="uuid",
+        category="text",
+        template="text",
+        at="timestamptz",
+        state="text",
+        channel="text",
+        template_digest="text",
+        reason="text",
+        passed_over="jsonb",
+        raw="jsonb",
+        due_at="timestamptz",
+    )
+}
+    ORDER BY enrolment_id, step
+    ON CONFLICT (enrolment_id, step, entry_month) DO NOTHING
+    RETURNING enrolment_id, step, entry_month
+""").columns(enrolment_id=_ID)
+
+
+async def write_batch(
+    connection: AsyncConnection, decided: Sequence[tuple[Delivery, Sending | Settlement]], owner: str
+) -> set[DeliveryKey]:
+    """Makes the rows of messages that had none, with what was decided about each: commit before any call.
+
+    Returns the keys written. One that is missing has a row by now: somebody else is at it.
+    """
+    if not decided:
+        return set()
+    values = []
+    for row, what in decided:
+        value = {name: getattr(row, name) for name in NewDelivery.__slots__}
+        if isinstance(what, Sending):
+            value |= {"state": "sending", "channel": what.channel, "template_digest": what.template_digest}
+        else:
+            passed_over = [list(pair) for pair in what.passed_over]
+            value |= {"state": what.state, "channel": what.channel, "reason": what.reason}
+            value |= {"passed_over": passed_over, "raw": what.raw, "due_at": what.due_at}
+        values.append(value)
+    result = await connection.execute(_WRITE, batch.rows(values) | {"owner": owner})
+    return {DeliveryKey(row.enrolment_id, row.step, row.entry_month) for row in result}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -59,12 +59,14 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an enrolment ended, at the logical instant `at`."""
+    """How an enrolment ended, at the logical instant `at`, and what else its row is to say of its way."""
 
     enrolment_id: str
     exit: Exit
     at: datetime
     detail: str | None = None
+    moved_by: str | None = None
+    variants: Mapping[str, str] = field(default_factory=dict)
 
 
 _ID = sa.Uuid(as_uuid=False)
@@ -224,8 +226,10 @@ async def convertible(
 _END = sa.text(f"""
     UPDATE enrolments e
     SET status = 'ended', exit = r.exit, exit_detail = r.detail, ended_at = r.at, closed_at = now(),
-        step = NULL
-    FROM {batch.records(id="uuid", exit="text", detail="text", at="timestamptz")}
+        step = NULL, moved_by = coalesce(r.moved_by, e.moved_by), variants = e.variants || r.variants
+    FROM {
+    batch.records(id="uuid", exit="text", detail="text", at="timestamptz", moved_by="uuid", variants="jsonb")
+}
     WHERE e.id = r.id AND (e.status = 'live' OR (e.exit = 'superseded' AND r.at < e.ended_at))
     RETURNING {batch.columns(Enrolment, "e")}
 """).columns(**_TYPES)
@@ -240,7 +244,17 @@ async def end_batch(connection: AsyncConnection, ends: Sequence[End]) -> dict[st
     first = {end.enrolment_id: end for end in reversed(ends)}
     if not first:
         return {}
-    values = [{"id": e.enrolment_id, "exit": e.exit, "detail": e.detail, "at": e.at} for e in first.values()]
+    values = [
+        {
+            "id": e.enrolment_id,
+            "exit": e.exit,
+            "detail": e.detail,
+            "at": e.at,
+            "moved_by": e.moved_by,
+            "variants": dict(e.variants),
+        }
+        for e in first.values()
+    ]
     result = await connection.execute(_END, batch.rows(values))
     return {row["id"]: batch.build(Enrolment, row) for row in result.mappings()}
 

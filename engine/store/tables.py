@@ -254,16 +254,13 @@ enrolments = sa.Table(
     sa.Index("ix_enrolments_digest_live", "digest", postgresql_where=sa.text("status = 'live'")),
 )
 
+# Lines of a trace as they were written together: a row for each line would cost more than all else.
 traces = sa.Table(
     "traces",
     metadata,
     sa.Column("enrolment_id", Uuid, primary_key=True),
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
-    instant("at"),
-    text("result"),
-    text("step", nullable=True),
-    text("detail", nullable=True),
-    json_list("passed_over"),  # [[channel, reason], …]
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),  # number of the first line
+    sa.Column("lines", pg.JSONB, nullable=False),  # [[at, result, step, detail, [[channel, reason], …]], …]
 )
 
 # --- deliveries and effects -----------------------------------------------------------------------------

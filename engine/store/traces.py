@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -13,20 +14,10 @@ from engine.core.commands import Trace
 from engine.store import batch
 
 _APPEND = sa.text(f"""
-    INSERT INTO traces (enrolment_id, seq, at, result, step, detail, passed_over)
-    SELECT enrolment_id, seq, at, result, step, detail, passed_over
-    FROM {
-    batch.records(
-        enrolment_id="uuid",
-        seq="integer",
-        at="timestamptz",
-        result="text",
-        step="text",
-        detail="text",
-        passed_over="jsonb",
-    )
-}
-    ON CONFLICT (enrolment_id, seq) DO NOTHING
+    INSERT INTO traces AS t (enrolment_id, seq, lines)
+    SELECT id, seq, lines FROM {batch.records(id="uuid", seq="integer", lines="jsonb")}
+    ON CONFLICT (enrolment_id, seq) DO UPDATE SET lines = excluded.lines
+        WHERE jsonb_array_length(excluded.lines) > jsonb_array_length(t.lines)
 """)
 
 Append = tuple[str, int, Sequence[Trace]]
@@ -35,13 +26,32 @@ Append = tuple[str, int, Sequence[Trace]]
 
 async def append_batch(connection: AsyncConnection, appended: Iterable[Append]) -> None:
     """Writes lines of many enrolments. A line that is there already stays: writing twice is harmless."""
-    values = [
-        {**asdict(line), "enrolment_id": enrolment_id, "seq": seq}
-        for enrolment_id, start, lines in appended
-        for seq, line in enumerate(lines, start)
-    ]
-    if values:
+    longest: dict[tuple[str, int], Sequence[Trace]] = {}
+    for enrolment_id, seq, lines in appended:
+        if len(lines) > len(longest.get((enrolment_id, seq), ())):
+            longest[enrolment_id, seq] = lines
+    if longest:
+        values = [
+            {"id": enrolment_id, "seq": seq, "lines": [_packed(line) for line in lines]}
+            for (enrolment_id, seq), lines in longest.items()
+        ]
         await connection.execute(_APPEND, batch.rows(values))
+
+
+def _packed(line: Trace) -> list[Any]:
+    packed: list[Any] = [line.at.isoformat(), line.result, line.step, line.detail, line.passed_over]
+    while not packed[-1]:
+        packed.pop()
+    return packed
+
+
+def _line(packed: Sequence[Any]) -> Trace:
+    at, result, step, detail, passed_over = [*packed, *_NOTHING[len(packed) :]]
+    passed = tuple((channel, reason) for channel, reason in passed_over)
+    return Trace(datetime.fromisoformat(at), result, step, detail, passed)
+
+
+_NOTHING: Final[list[Any]] = [None, None, None, None, ()]
 
 
 async def begun(connection: AsyncConnection, enrolment_ids: Iterable[str]) -> set[str]:
@@ -62,16 +72,16 @@ async def append(connection: AsyncConnection, enrolment_id: str, seq: int, lines
 
 async def read_batch(connection: AsyncConnection, enrolment_ids: Iterable[str]) -> dict[str, list[Trace]]:
     """The traces of these enrolments, in order."""
-    result = await connection.execute(
-        sa.text(
-            "SELECT enrolment_id, at, result, step, detail, passed_over FROM traces "
-            "WHERE enrolment_id = ANY(CAST(:ids AS uuid[])) ORDER BY enrolment_id, seq"
-        ).columns(enrolment_id=sa.Uuid(as_uuid=False), passed_over=JSONB),
-        {"ids": sorted(set(enrolment_ids))},
-    )
+    result = await connection.execute(_READ, {"ids": sorted(set(enrolment_ids))})
     found: dict[str, list[Trace]] = {}
     for row in result:
-        passed_over = tuple((channel, reason) for channel, reason in row.passed_over)
-        line = Trace(row.at, row.result, row.step, row.detail, passed_over)
-        found.setdefault(row.enrolment_id, []).append(line)
+        lines = found.setdefault(row.enrolment_id, [])
+        # Lines that were handed in again with those after them stand in two rows.
+        lines.extend(_line(packed) for packed in row.lines[max(0, len(lines) - row.seq) :])
     return found
+
+
+_READ = sa.text(
+    "SELECT enrolment_id, seq, lines FROM traces "
+    "WHERE enrolment_id = ANY(CAST(:ids AS uuid[])) ORDER BY enrolment_id, seq"
+).columns(enrolment_id=sa.Uuid(as_uuid=False), lines=JSONB)

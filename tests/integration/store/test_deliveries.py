@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -25,12 +26,22 @@ def sending(claimed: deliveries.Delivery) -> Sending:
     return Sending(claimed.row_key, claimed.attempts, "sms", "hello", "t1")
 
 
+async def made(
+    connection: AsyncConnection, message: NewDelivery, owner: str = "w1", state: str = "claimed"
+) -> deliveries.Delivery:
+    """A message claimed for the first time, with its row."""
+    [claimed] = (await deliveries.claim_batch(connection, [message], owner)).mine.values()
+    assert (claimed.state, claimed.attempts, claimed.owner) == ("claimed", 0, owner)
+    decided: Sending | Settlement = Settlement(claimed.row_key, 0, state)
+    if state == "sending":
+        decided = sending(claimed)
+    assert await deliveries.write_batch(connection, [(claimed, decided)], owner) == {claimed.row_key}
+    return replace(claimed, attempts=1)
+
+
 async def test_a_settled_delivery_answers_instead_of_being_claimed_again(connection: AsyncConnection) -> None:
     message = a_message()
-    [claimed] = (await deliveries.claim_batch(connection, [message], "w1")).mine.values()
-    assert (claimed.state, claimed.attempts, claimed.owner) == ("claimed", 1, "w1")
-    assert await deliveries.mark_sending(connection, [sending(claimed)]) == {claimed.row_key}
-
+    claimed = await made(connection, message, state="sending")
     again = await deliveries.claim_batch(connection, [message], "w2")
     assert again.mine == {}
     assert again.others[claimed.row_key].state == "sending"
@@ -53,28 +64,35 @@ async def test_a_settled_delivery_answers_instead_of_being_claimed_again(connect
 
 async def test_of_two_workers_with_one_claim_only_the_last_may_send(connection: AsyncConnection) -> None:
     message = a_message()
-    [slow] = (await deliveries.claim_batch(connection, [message], "slow")).mine.values()
+    slow = await made(connection, message, "slow")
     [quick] = (await deliveries.claim_batch(connection, [message], "quick")).mine.values()
     assert quick.attempts == 2
     assert await deliveries.mark_sending(connection, [sending(slow)]) == set()
     assert await deliveries.mark_sending(connection, [sending(quick)]) == {quick.row_key}
 
 
-async def test_many_workers_at_once_send_each_message_once(database: AsyncEngine) -> None:
+@pytest.mark.parametrize("known", [False, True])
+async def test_many_workers_at_once_send_each_message_once(database: AsyncEngine, known: bool) -> None:
     messages = [a_message() for _ in range(40)]
+    if known:
+        async with database.begin() as connection:
+            for message in messages:
+                await made(connection, message)
 
     async def worker(name: str) -> int:
         async with database.begin() as connection:
-            claims = await deliveries.claim_batch(connection, messages, name)
+            claims = (await deliveries.claim_batch(connection, messages, name)).mine.values()
         async with database.begin() as connection:
-            return len(await deliveries.mark_sending(connection, [sending(d) for d in claims.mine.values()]))
+            if known:
+                return len(await deliveries.mark_sending(connection, [sending(d) for d in claims]))
+            return len(await deliveries.write_batch(connection, [(d, sending(d)) for d in claims], name))
 
     assert sum(await asyncio.gather(*(worker(f"w{n}") for n in range(6)))) == 40
 
 
 async def test_a_deferred_message_is_claimed_for_its_next_try(connection: AsyncConnection) -> None:
     message = a_message()
-    [claimed] = (await deliveries.claim_batch(connection, [message], "w1")).mine.values()
+    claimed = await made(connection, message)
     until = NOON + timedelta(hours=8)
     deferred = Settlement(claimed.row_key, 1, "deferred", reason="quiet_hours", due_at=until)
     await deliveries.settle_batch(connection, [deferred])
@@ -87,8 +105,8 @@ async def test_a_deferred_message_is_claimed_for_its_next_try(connection: AsyncC
 async def test_what_a_dead_worker_left_open_is_found(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         await workers.seen(connection, "alive", "send")
-        await deliveries.claim_batch(connection, [mine := a_message()], "alive")
-        await deliveries.claim_batch(connection, [left := a_message()], "dead")
+        await made(connection, mine := a_message(), "alive")
+        await made(connection, left := a_message(), "dead")
     async with database.begin() as connection:
         found = await deliveries.stale(connection, timedelta(0), 10)
         assert {d.enrolment_id for d in found} == {left.enrolment_id, mine.enrolment_id}
@@ -100,7 +118,7 @@ async def test_what_a_dead_worker_left_open_is_found(database: AsyncEngine) -> N
 
 
 async def test_a_late_delivered_does_not_undo_a_complaint(connection: AsyncConnection) -> None:
-    [claimed] = (await deliveries.claim_batch(connection, [a_message()], "w")).mine.values()
+    claimed = await made(connection, a_message())
     await deliveries.settle_batch(
         connection, [Settlement(claimed.row_key, 1, "accepted", channel="email", provider_id="p-9")]
     )
@@ -114,7 +132,7 @@ async def test_a_month_has_its_own_partition_unless_its_rows_are_elsewhere(
 ) -> None:
     assert await deliveries.ensure_month(connection, date(2027, 1, 15))
     assert await deliveries.ensure_month(connection, date(2027, 1, 1))
-    await deliveries.claim_batch(connection, [a_message()], "w")
+    await made(connection, a_message())
     assert not await deliveries.ensure_month(connection, MONTH)
 
 

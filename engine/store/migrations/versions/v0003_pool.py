@@ -1,4 +1,4 @@
-"""Enrolments as rows: what the pool driver works on."""
+"""Enrolments as rows, for the pool driver; the lines of a trace that came together stand in one row."""
 
 from alembic import op
 
@@ -21,7 +21,21 @@ CREATE TABLE pool_rows (
     CONSTRAINT pk_pool_rows PRIMARY KEY (enrolment_id)
 );
 
-CREATE INDEX ix_pool_rows_due ON pool_rows (journey, shard, wake_at) WHERE wake_at IS NOT NULL
+CREATE INDEX ix_pool_rows_due ON pool_rows (journey, shard, wake_at) WHERE wake_at IS NOT NULL;
+
+ALTER TABLE traces RENAME TO trace_lines;
+ALTER TABLE trace_lines RENAME CONSTRAINT pk_traces TO pk_trace_lines;
+CREATE TABLE traces (
+    enrolment_id UUID NOT NULL,
+    seq INTEGER NOT NULL,
+    lines JSONB NOT NULL,
+    CONSTRAINT pk_traces PRIMARY KEY (enrolment_id, seq)
+);
+INSERT INTO traces (enrolment_id, seq, lines)
+    SELECT enrolment_id, min(seq),
+        jsonb_agg(jsonb_build_array(at, result, step, detail, passed_over) ORDER BY seq)
+    FROM trace_lines GROUP BY enrolment_id;
+DROP TABLE trace_lines
 """
 
 
