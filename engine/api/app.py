@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from engine.api.access import KeyRing
 from engine.api.metrics import Metrics
 from engine.api.observe import Observe
 from engine.api.services import Services
+from engine.ingest.gathering import Gathering
+from engine.ingest.intake import accept_live
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncEngine
@@ -38,7 +41,8 @@ def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pa
         openapi_url="/openapi.json",
     )
     metrics = Metrics()
-    app.state.services = Services(database, KeyRing(database), metrics, temporal_ui, open_pages)
+    gathering = Gathering(partial(accept_live, database))
+    app.state.services = Services(database, KeyRing(database), metrics, gathering, temporal_ui, open_pages)
     problems.install(app)
     app.include_router(intake.router)
     for router in (

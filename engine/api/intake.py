@@ -8,7 +8,7 @@ else again is harmless, since `messageId` makes a message unique.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -18,9 +18,8 @@ from engine.api.access import token_in
 from engine.api.body import BATCH_LIMIT, EVENT_LIMIT, read_json, size_of
 from engine.api.problems import Problem
 from engine.api.services import Services, services
-from engine.ingest.intake import Accepted, Rejected, accept
+from engine.ingest.intake import Accepted, Came, Rejected, accept_live
 from engine.ingest.normalise import TYPES, Refusal, instant
-from engine.store import clock
 from engine.store.keys import ApiKey
 
 router = APIRouter(prefix="/v1", tags=["intake"])
@@ -35,8 +34,10 @@ async def one(request: Request) -> dict[str, Any]:
     kind = request.url.path.rpartition("/")[2]
     if size_of(body) > EVENT_LIMIT:
         raise Problem(413, "too-large", _too_large(body))
-    results = await _keep(found, key, [{**body, "type": kind}], None)
-    if isinstance(result := results[0], Rejected):
+    came = Came({**body, "type": kind}, datetime.now(UTC))
+    result = await found.gathering.accept(_source(key), came)
+    found.metrics.count([result])
+    if isinstance(result, Rejected):
         raise Problem(400, "rejected", result.reason)
     return {"success": True}
 
@@ -84,13 +85,16 @@ async def _keep(
     found: Services, key: ApiKey, messages: Sequence[Any], sent_at: datetime | None
 ) -> list[Accepted | Rejected]:
     too_large = _oversized(messages)
-    kept = [message for index, message in enumerate(messages) if index not in too_large]
-    async with found.database.connect() as connection:
-        now = (await clock.load(connection)).now()
-    answers = iter(await accept(found.database, key.source or key.name, kept, now, sent_at) if kept else [])
+    now = datetime.now(UTC)
+    kept = [Came(message, now) for index, message in enumerate(messages) if index not in too_large]
+    answers = iter(await accept_live(found.database, _source(key), kept, sent_at) if kept else [])
     results = [too_large[i] if i in too_large else next(answers) for i in range(len(messages))]
     found.metrics.count(results)
     return results
+
+
+def _source(key: ApiKey) -> str:
+    return key.source or key.name
 
 
 def _oversized(messages: Sequence[Any]) -> dict[int, Rejected]:

@@ -9,6 +9,7 @@ from fastapi import Request
 
 from engine.api.access import KeyRing
 from engine.api.metrics import Metrics
+from engine.ingest.gathering import Gathering
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncEngine
@@ -24,6 +25,7 @@ class Services:
     database: AsyncEngine
     keys: KeyRing
     metrics: Metrics
+    gathering: Gathering
     temporal_ui: str | None = None
     open_pages: bool = False
 

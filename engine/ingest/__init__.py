@@ -1,6 +1,7 @@
 """Events come in, meet the enrolments they concern, and start new ones.
 
 - `intake` writes a batch of Segment-shaped messages in one transaction; nothing is judged there.
+- `gathering` keeps single events that come together in one such transaction.
 - `router` takes stored events shard by shard, in order, and in one transaction a batch writes all that
   follows from them: wakes for live enrolments, conversions, entries, and an outbox of starts.
 - `starts` plays that outbox to whatever runs enrolments, `reconcile` compares the two afterwards.

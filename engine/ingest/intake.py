@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.core.identity import event_id
 from engine.customers.profiles import Traits, apply_traits
@@ -55,6 +55,14 @@ class Rejected:
     message_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Came:
+    """A message, and the wall instant at which it came."""
+
+    message: object = field(repr=False)
+    at: datetime
+
+
 async def accept(
     database: AsyncEngine,
     source: str,
@@ -69,55 +77,82 @@ async def accept(
         received_at: logical now. `sent_at`: the batch's own `sentAt`, for messages that have none.
     """
 
+    def arrivals(ticking: ScaledClock) -> list[Arrival]:
+        return [_arrival(ticking, received_at, sent_at)] * len(messages)
+
+    return await _accept(database, source, messages, arrivals)
+
+
+async def accept_live(
+    database: AsyncEngine, source: str, came: Sequence[Came], sent_at: datetime | None = None
+) -> list[Accepted | Rejected]:
+    """The same for messages that have just come, each at an instant of its own; logical now is looked up."""
+
+    def arrivals(ticking: ScaledClock) -> list[Arrival]:
+        at = {each.at: _arrival(ticking, ticking.logical(each.at), sent_at) for each in came}
+        return [at[each.at] for each in came]
+
+    return await _accept(database, source, [each.message for each in came], arrivals)
+
+
+class _Kept(NamedTuple):
+    """A message that is to be kept."""
+
+    event_id: str
+    incoming: Incoming
+    received_at: datetime
+
+
+async def _accept(
+    database: AsyncEngine,
+    source: str,
+    messages: Sequence[object],
+    arrivals: Callable[[ScaledClock], Sequence[Arrival]],
+) -> list[Accepted | Rejected]:
     async def work(
         connection: AsyncConnection,
-    ) -> tuple[list[Accepted | Rejected], Catalogue, list[Incoming]]:
-        arrival = _arrival(await clock.load(connection), received_at, sent_at)
+    ) -> tuple[list[Accepted | Rejected], Catalogue, list[_Kept]]:
+        came = arrivals(await clock.load(connection))
         catalogue = await _catalogue(connection)
-        results, kept = _read(messages, arrival, catalogue)
-        ids = [event_id(source, incoming.message_id) for incoming in kept]
-        new = await _keep(connection, source, kept, ids, received_at) if kept else set()
-        waiting = iter(zip(kept, ids, strict=True))
-        return [result or _accepted(*next(waiting), new) for result in results], catalogue, kept
+        results, kept = _read(source, messages, came, catalogue)
+        new = await _keep(connection, source, kept) if kept else set()
+        waiting = iter(kept)
+        return [result or _accepted(next(waiting), new) for result in results], catalogue, kept
 
     results, catalogue, kept = await in_transaction(database, work)
-    await _count_undeclared(database, catalogue, kept, received_at)
+    await _count_undeclared(database, catalogue, kept)
     return results
 
 
 def _read(
-    messages: Sequence[object], arrival: Arrival, catalogue: Catalogue
-) -> tuple[list[Rejected | None], list[Incoming]]:
+    source: str, messages: Sequence[object], arrivals: Sequence[Arrival], catalogue: Catalogue
+) -> tuple[list[Rejected | None], list[_Kept]]:
     """For each message why it is refused, or None; and those that are not, in order."""
     called = _called(catalogue)
     results: list[Rejected | None] = []
-    kept: list[Incoming] = []
-    for message in messages:
+    kept: list[_Kept] = []
+    for message, arrival in zip(messages, arrivals, strict=True):
         try:
             named = isinstance(message, dict) and message.get("messageId")
-            kept.append(normalise(message, arrival, "" if named else uuid.uuid4().hex, called))
-            results.append(None)
+            incoming = normalise(message, arrival, "" if named else uuid.uuid4().hex, called)
         except Refusal as refusal:
             results.append(Rejected(str(refusal), _stated_id(message)))
+        else:
+            kept.append(_Kept(event_id(source, incoming.message_id), incoming, arrival.received_at))
+            results.append(None)
     return results, kept
 
 
-def _accepted(incoming: Incoming, identifier: str, new: set[str]) -> Accepted:
+def _accepted(kept: _Kept, new: set[str]) -> Accepted:
     """The first message with an id that was new is the one kept; those after it are duplicates."""
-    duplicate = identifier not in new
-    new.discard(identifier)
-    return Accepted(identifier, incoming.message_id, duplicate)
+    duplicate = kept.event_id not in new
+    new.discard(kept.event_id)
+    return Accepted(kept.event_id, kept.incoming.message_id, duplicate)
 
 
-async def _keep(
-    connection: AsyncConnection,
-    source: str,
-    kept: Sequence[Incoming],
-    ids: Sequence[str],
-    received_at: datetime,
-) -> set[str]:
+async def _keep(connection: AsyncConnection, source: str, kept: Sequence[_Kept]) -> set[str]:
     """Writes the messages; returns the ids of the events that are new."""
-    owners = await resolve_batch(connection, [_identities(incoming) for incoming in kept])
+    owners = await resolve_batch(connection, [_identities(each.incoming) for each in kept])
     new = await events.insert_batch(
         connection,
         [
@@ -132,17 +167,17 @@ async def _keep(
                 properties=incoming.properties,
                 type=incoming.type,
             )
-            for incoming, identifier, owner in zip(kept, ids, owners, strict=True)
+            for (identifier, incoming, received_at), owner in zip(kept, owners, strict=True)
         ],
     )
     traits, told = [], set[str]()
-    for incoming, identifier, owner in zip(kept, ids, owners, strict=True):
+    for (identifier, incoming, _), owner in zip(kept, owners, strict=True):
         if incoming.traits and identifier in new and identifier not in told:
             told.add(identifier)
             traits.append(Traits(owner.profile_id, incoming.traits, incoming.occurred_at, source))
     if traits:
         consents = await apply_traits(connection, traits)
-        await record_events(connection, consent_changes(consents), received_at)
+        await record_events(connection, consent_changes(consents), kept[-1].received_at)
     return new
 
 
@@ -200,12 +235,10 @@ def _called(catalogue: Catalogue) -> Mapping[str, str]:
     }
 
 
-async def _count_undeclared(
-    database: AsyncEngine, catalogue: Catalogue, kept: Sequence[Incoming], at: datetime
-) -> None:
+async def _count_undeclared(database: AsyncEngine, catalogue: Catalogue, kept: Sequence[_Kept]) -> None:
     """Counts what the catalogue lacks. In a transaction of its own: many batches meet on these rows."""
     seen: Counter[tuple[str, str]] = Counter()
-    for incoming in kept:
+    for _, incoming, _ in kept:
         if incoming.type in ("identify", "alias"):
             continue
         declared = catalogue.event(incoming.name)
@@ -215,6 +248,7 @@ async def _count_undeclared(
             seen.update((incoming.name, key) for key in incoming.properties if key not in declared.properties)
     if not seen:
         return
+    at = kept[-1].received_at
     try:
         await in_transaction(database, lambda c: events.count_undeclared(c, dict(seen), at))
     except Exception:  # the events are kept: a lost count is no reason to answer with an error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from typing import Any
@@ -62,6 +63,20 @@ async def test_a_message_sent_again_is_kept_once(http: httpx.AsyncClient, databa
     for _ in range(3):
         assert (await http.post("/v1/batch", json={"batch": [track(1), track(2)]})).status_code == 200
     assert await names(database) == ["e1", "e2"]
+
+
+async def test_single_events_sent_at_once_are_each_answered_and_kept(
+    http: httpx.AsyncClient, database: AsyncEngine
+) -> None:
+    bodies = [track(number) for number in range(40)]
+    bodies[7] = {"event": "whose?"}
+    answers = await asyncio.gather(*(http.post("/v1/track", json=body) for body in bodies))
+    assert [n for n, answer in enumerate(answers) if answer.status_code != 200] == [7]
+    assert (answers[7].status_code, answers[7].json()["code"]) == (400, "rejected")
+    assert sorted(await names(database)) == sorted(f"e{n}" for n in range(40) if n != 7)
+    counted = (await http.get("/metrics")).text
+    assert "kairos_events_accepted_total 39.0" in counted
+    assert "kairos_events_rejected_total 1.0" in counted
 
 
 async def test_gzip_is_unpacked(http: httpx.AsyncClient, database: AsyncEngine) -> None:
