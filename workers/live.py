@@ -178,8 +178,8 @@ def build_adapter(database: AsyncEngine, channel: str, settings: ChannelSettings
     Raises:
         ConfigurationError: says the place in kairos.yaml and what to do.
     """
-    rate = f"{settings.rate:g}/s" if settings.rate is not None else None
-    return create(settings.adapter, channel, settings.settings, OutboxSink(database), rate=rate)
+    # Its rate holds for all workers together, so delivery keeps it, not the adapter.
+    return create(settings.adapter, channel, settings.settings, OutboxSink(database))
 
 
 @contextlib.asynccontextmanager

@@ -79,6 +79,7 @@ async def in_full(connection: AsyncConnection, enrolment_id: str, found: Service
     row = (await enrolments.get_batch(connection, [enrolment_id])).get(enrolment_id)
     if row is None:
         raise Problem(404, "no-such-enrolment", f"there is no enrolment {enrolment_id}")
+    [row] = await enrolments.with_places(connection, [row])
     stored = (await plans.by_digest(connection, [row.digest])).get(row.digest)
     plan = plan_from_json(stored) if stored is not None else None
     lines = (await traces.read_batch(connection, [row.id])).get(row.id, [])

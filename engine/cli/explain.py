@@ -19,10 +19,11 @@ from engine.core import wire
 from engine.core.commands import Trace
 from engine.core.plan import Plan
 from engine.core.words import EXITS, in_words
-from engine.store import deliveries, effects, traces
+from engine.store import deliveries, effects, pool, traces
 from engine.store.deliveries import Delivery
 from engine.store.effects import Effect
 from engine.store.enrolments import Enrolment
+from engine.store.pool import Row
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncEngine
@@ -62,7 +63,10 @@ def explain(
             stored = (await traces.read_batch(connection, [row.id])).get(row.id, [])
             sent = (await deliveries.of_enrolments(connection, [row.id])).get(row.id, [])
             done = (await effects.of_enrolments(connection, [row.id])).get(row.id, [])
+            rows = await pool.get_batch(connection, [row.id]) if row.driver == "pool" else []
         found = Explanation(row, plan, stored, sent, done)
+        if row.driver == "pool":
+            return _in_pool(found, rows)
         return found if row.status == "ended" else await _with_live(found, temporal)
 
     found = on_database("explain", work)
@@ -70,6 +74,18 @@ def explain(
         print_json(_data(found))
     else:
         say(_lines(found))
+
+
+def _in_pool(found: Explanation, rows: Sequence[Row]) -> Explanation:
+    """What the row of the pool says: its trace is in the database."""
+    from engine.pool.record import unpack
+    from engine.temporal.words import waiting
+
+    if not rows or rows[0].state is None:
+        return found
+    state = unpack(rows[0].state, found.enrolment, found.plan).state
+    waits = waiting(found.plan, state) if state.phase in ("waiting", "held") or state.paused else None
+    return replace(found, waits=waits)
 
 
 async def _with_live(found: Explanation, temporal: str | None) -> Explanation:

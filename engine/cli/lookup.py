@@ -63,7 +63,8 @@ async def one_enrolment(connection: AsyncConnection, given: str) -> Enrolment:
     found = await enrolments.get_batch(connection, [enrolment_id]) if enrolment_id is not None else {}
     if enrolment_id is None or enrolment_id not in found:
         raise CommandError(f"there is no enrolment {given}; `kairos enrolments` and `kairos find` list them")
-    return found[enrolment_id]
+    [row] = await enrolments.with_places(connection, [found[enrolment_id]])
+    return row
 
 
 async def plan_of(connection: AsyncConnection, digest: str) -> Plan:

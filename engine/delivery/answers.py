@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from engine.core.commands import Question
 from engine.delivery.facts import Look, load_facts
 from engine.delivery.ports import DeliveryPorts
 from engine.delivery.record import store_traces
-from engine.delivery.sight import enrolments
+from engine.delivery.sight import Enrolment, seen
 from engine.language.expressions import Facts, evaluate
 from engine.language.installation import Installation
 from engine.language.types import to_json
@@ -32,8 +32,12 @@ class AskOrder:
     trace_from: int = 0
 
 
-async def answer(ports: DeliveryPorts, asks: Sequence[AskOrder]) -> list[tuple[Any, ...]]:
+async def answer(
+    ports: DeliveryPorts, asks: Sequence[AskOrder], known: Mapping[str, Enrolment] | None = None
+) -> list[tuple[Any, ...]]:
     """Answers to each ask's questions, in order: JSON values, instants as ISO text.
+
+    `known` are their enrolments, if the caller has just read them.
 
     Raises:
         LookupError: there is no such enrolment.
@@ -41,7 +45,7 @@ async def answer(ports: DeliveryPorts, asks: Sequence[AskOrder]) -> list[tuple[A
     project = await ports.project()
     async with ports.database.begin() as connection:
         await store_traces(connection, asks)
-        found = await enrolments(connection, {ask.enrolment_id for ask in asks})
+        found = await seen(connection, {ask.enrolment_id for ask in asks}, known)
         missing = next((ask.enrolment_id for ask in asks if ask.enrolment_id not in found), None)
         if missing is not None:
             raise LookupError(f"the database has no enrolment {missing}")

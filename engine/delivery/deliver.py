@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,10 +29,10 @@ from engine.delivery.leftover import Leftovers
 from engine.delivery.ports import Answer, DeliveryPorts, LiveProject, Order, Place, Retry
 from engine.delivery.record import Said, assumed_sent, moved, record_said, store_traces
 from engine.delivery.settle import outcome_of, settle
-from engine.delivery.sight import Enrolment, enrolments, policy_profiles
+from engine.delivery.sight import Enrolment, policy_profiles, seen
 from engine.ingest.recording import consent_changes, record_events
 from engine.policy import Settings, decide
-from engine.store import consents, deliveries
+from engine.store import consents, deliveries, paces
 from engine.store import enrolments as enrolment_rows
 from engine.store.database import in_transaction
 from engine.store.deliveries import Delivery, NewDelivery, Sending, Settlement
@@ -43,13 +43,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BUSY: Final = timedelta(seconds=1)
+LONGEST_TURN: Final = 60.0
+"""Seconds after which those who wait for a channel with a rate ask again."""
 
 
-async def deliver(ports: DeliveryPorts, orders: Sequence[Order]) -> list[Answer]:
+async def deliver(
+    ports: DeliveryPorts, orders: Sequence[Order], known: Mapping[str, Enrolment] | None = None
+) -> list[Answer]:
     """Bring each order's message to its customer, or to a reason why not; one answer per order, in order.
 
     Safe to repeat at any time and by any worker. Raises only what the database raises; then nothing is lost
-    and the same orders may be given again.
+    and the same orders may be given again. `known` are their enrolments, if the caller has just read them.
     """
     fresh = {order.place: order for order in orders if order.place not in ports.in_hand}
     answers: dict[Place, Answer] = {}
@@ -57,7 +61,7 @@ async def deliver(ports: DeliveryPorts, orders: Sequence[Order]) -> list[Answer]
     try:
         if fresh:
             plans = {digest: await ports.plan(digest) for digest in {o.digest for o in fresh.values()}}
-            answers = await _Batch(ports, await ports.project(), plans, fresh).run()
+            answers = await _Batch(ports, await ports.project(), plans, fresh, known).run()
     finally:
         ports.in_hand.difference_update(fresh)
     return [answers.get(o.place) or Retry(BUSY, "this worker is at it already") for o in orders]
@@ -65,12 +69,18 @@ async def deliver(ports: DeliveryPorts, orders: Sequence[Order]) -> list[Answer]
 
 class _Batch:
     def __init__(
-        self, ports: DeliveryPorts, project: LiveProject, plans: dict[str, Plan], orders: dict[Place, Order]
+        self,
+        ports: DeliveryPorts,
+        project: LiveProject,
+        plans: dict[str, Plan],
+        orders: dict[Place, Order],
+        known: Mapping[str, Enrolment] | None,
     ) -> None:
         self.ports = ports
         self.project = project
         self.plans = plans
         self.orders = orders
+        self.known = known
 
     async def run(self) -> dict[Place, Answer]:
         answers, sending = await in_transaction(self.ports.database, self.prepare)
@@ -86,7 +96,8 @@ class _Batch:
     async def prepare(self, connection: AsyncConnection) -> tuple[dict[Place, Answer], list[Job]]:
         """Everything up to the marks `sending`. May run again from the start: it keeps nothing in `self`."""
         turn = self.turn()
-        found = await enrolments(connection, {order.enrolment_id for order in self.orders.values()})
+        ids = {order.enrolment_id for order in self.orders.values()}
+        found = await seen(connection, ids, self.known)
         orders = {place: order for place, order in self.orders.items() if order.enrolment_id in found}
         for place in self.orders.keys() - orders.keys():
             order, reason = self.orders[place], "the database has no such enrolment"
@@ -102,6 +113,7 @@ class _Batch:
             rows |= {(row.enrolment_id, row.step): row for row in claimed.mine.values()}
         jobs = await self.jobs(connection, rows, found)
         await self.decide(connection, turn, jobs, found)
+        jobs = await self.paced(connection, turn, jobs)
         return turn.answers, await _write(connection, turn, jobs)
 
     def step(self, order: Order) -> Message:
@@ -143,7 +155,7 @@ class _Batch:
             else:
                 turn.answers[place] = outcome_of(row, turn.at(order))
         await leftovers.write(connection)
-        await record_said(connection, said)
+        await record_said(connection, said, self.ports.heeded)
         return frozenset((key.enrolment_id, key.step) for key in leftovers.repeat)
 
     async def jobs(
@@ -188,6 +200,31 @@ class _Batch:
             else:
                 apply(turn, job, verdict)
 
+    async def paced(self, connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> list[Job]:
+        """Leaves out what would have to wait too long for its turn: its row does not say `sending`.
+
+        Last, since it holds the channel's row until the transaction ends.
+        """
+        by_channel: dict[str, list[Job]] = {}
+        for job in jobs:
+            job.wait = timedelta(0)
+            if job.message is not None:
+                by_channel.setdefault(job.message.channel, []).append(job)
+        held: set[Place] = set()
+        for channel, going in sorted(by_channel.items()):
+            rate = self.project.installation.channel(channel).rate
+            if rate is None:
+                continue
+            share = await paces.reserve(connection, channel, rate, len(going), self.ports.patience)
+            for job in going[: share.granted]:
+                job.wait = share.wait
+            for place, job in enumerate(going[share.granted :]):
+                after = self.ports.patience + timedelta(seconds=min(1 + place / rate, LONGEST_TURN))
+                turn.answers[job.order.place] = Retry(after, f"{channel} is at its rate")
+                held.add(job.order.place)
+        turn.sending = [each for each in turn.sending if (each.key.enrolment_id, each.key.step) not in held]
+        return [job for job in jobs if job.order.place not in held]
+
     def late(self, order: Order) -> bool:
         """After long retries. On a scaled clock lag does not count."""
         clock = self.ports.clock
@@ -201,6 +238,7 @@ class _Batch:
             ours = [_copied(job) for job in jobs]
             for job, outcome in zip(ours, outcomes, strict=True):
                 settle(turn, job, outcome)
+            ours = await self.paced(connection, turn, ours)
             return turn.answers, await _write(connection, turn, ours)
 
         return await in_transaction(self.ports.database, work)
@@ -223,7 +261,7 @@ async def _write(connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> li
             turn.answers[job.order.place] = Retry(BUSY, "another worker took it over")
         elif not job.row.attempts:
             job.row = replace(job.row, attempts=1)
-    await record_said(connection, [said for said in turn.said if said.place in ours])
+    await record_said(connection, [said for said in turn.said if said.place in ours], turn.ports.heeded)
     places = [
         moved(job.order, turn.plans[job.order.digest], job.enrolment, turn.answers.get(job.order.place))
         for job in jobs
@@ -251,6 +289,7 @@ async def _call(ports: DeliveryPorts, jobs: Sequence[Job]) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
 
     async def send(channel: str, numbered: list[tuple[int, Outgoing]]) -> None:
+        await asyncio.sleep(max(jobs[place].wait for place, _ in numbered).total_seconds())
         messages = [message for _, message in numbered]
         answers: Sequence[Outcome]
         try:

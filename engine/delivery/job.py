@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from channels.message import Message as Outgoing
@@ -39,6 +39,8 @@ class Job:
     """[channel, digest] of addresses that a provider called dead."""
     message: Outgoing | None = None
     """Set while it says `sending`."""
+    wait: timedelta = timedelta(0)
+    """Until its turn at a channel with a rate."""
 
     @property
     def bound(self) -> str | None:

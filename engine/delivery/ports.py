@@ -11,6 +11,7 @@ from channels.port import Adapter
 from engine.content import TemplateSet
 from engine.core.inputs import Settled
 from engine.core.plan import Plan
+from engine.ingest.heeded import Heeded
 from engine.language.catalogue import Catalogue
 from engine.language.installation import Installation
 
@@ -101,6 +102,10 @@ class DeliveryPorts:
     worker_id: str
     clock: Clock
     channels_here: frozenset[str] | None = None
+    heeded: Heeded = field(default_factory=Heeded)
+    patience: timedelta = timedelta(seconds=10)
+    """How long a message may wait here for its turn at a channel with a rate. What would have to wait longer
+    is given back. Without any, crowds take only what those who wait leave over."""
     in_hand: set[Place] = field(default_factory=set)
     """What this process works on now: an order for one of them comes too early."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +14,7 @@ from engine.core.inputs import Settled
 from engine.core.plan import Plan
 from engine.delivery.ports import Order, Place
 from engine.delivery.sight import Enrolment
+from engine.ingest.heeded import Heeded
 from engine.ingest.recording import Internal, record_events
 from engine.store import traces
 from engine.store.deliveries import Delivery
@@ -58,9 +59,11 @@ def assumed_sent(row: Delivery, order: Order, at: datetime) -> Said:
     return Said("message.sent", order, row.profile_id, row.template or "", row.channel, at, {"assumed": True})
 
 
-async def record_said(connection: AsyncConnection, said: Iterable[Said]) -> None:
+async def record_said(connection: AsyncConnection, said: Sequence[Said], heeded: Heeded) -> None:
     """Stores the events, for routing and for histories."""
-    new = []
+    if not said:
+        return
+    new, names = [], await heeded.names(connection)
     for word in said:
         properties = {
             "enrolment_id": word.order.enrolment_id,
@@ -70,7 +73,8 @@ async def record_said(connection: AsyncConnection, said: Iterable[Said]) -> None
             **word.more,
         }
         message_id = f"{delivery_key(*word.place)}/{word.event}"
-        new.append(Internal(word.profile_id, word.event, word.at, message_id, properties))
+        heard = word.event in names
+        new.append(Internal(word.profile_id, word.event, word.at, message_id, properties, heard))
     await record_events(connection, new, datetime.now(UTC))
 
 

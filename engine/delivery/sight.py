@@ -13,6 +13,7 @@ from engine.language.installation import Installation
 from engine.policy import Profile
 from engine.store import blocks, consents
 from engine.store import enrolments as enrolment_rows
+from engine.store.enrolments import Enrolment as StoredEnrolment
 from engine.store.profiles import Profile as StoredProfile
 
 if TYPE_CHECKING:
@@ -43,27 +44,40 @@ class Enrolment:
 
 async def enrolments(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Enrolment]:
     """Enrolments by id; unknown ids are left out."""
-    found = {}
-    for row, profile in (await enrolment_rows.with_profiles(connection, ids)).values():
-        found[row.id] = Enrolment(
-            id=row.id,
-            journey=row.journey,
-            digest=row.digest,
-            profile_id=profile.id,
-            profile_key=row.profile_key,
-            external_id=profile.external_id,
-            addresses=profile.addresses,
-            trigger_event_id=row.trigger_event_id,
-            trigger=row.trigger,
-            answers=row.answers,
-            holdout=row.holdout,
-            entered_at=row.entered_at,
-            entry_month=row.entry_month,
-            step=row.step,
-            variants=row.variants,
-            profile=profile,
-        )
-    return found
+    read = await enrolment_rows.with_profiles(connection, ids)
+    return {row.id: of_row(row, profile) for row, profile in read.values()}
+
+
+async def seen(
+    connection: AsyncConnection, ids: Iterable[str], known: Mapping[str, Enrolment] | None
+) -> dict[str, Enrolment]:
+    """Those that are known, where all of them are; else as `enrolments`."""
+    wanted = set(ids)
+    if known is not None and wanted <= known.keys():
+        return {id: known[id] for id in wanted}
+    return await enrolments(connection, wanted)
+
+
+def of_row(row: StoredEnrolment, profile: StoredProfile) -> Enrolment:
+    """An enrolment as it stands in the database, with its customer."""
+    return Enrolment(
+        id=row.id,
+        journey=row.journey,
+        digest=row.digest,
+        profile_id=profile.id,
+        profile_key=row.profile_key,
+        external_id=profile.external_id,
+        addresses=profile.addresses,
+        trigger_event_id=row.trigger_event_id,
+        trigger=row.trigger,
+        answers=row.answers,
+        holdout=row.holdout,
+        entered_at=row.entered_at,
+        entry_month=row.entry_month,
+        step=row.step,
+        variants=row.variants,
+        profile=profile,
+    )
 
 
 async def policy_profiles(

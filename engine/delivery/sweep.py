@@ -42,7 +42,7 @@ async def sweep(ports: DeliveryPorts, limit: int = 1000) -> int:
                 enrolment_id=row.enrolment_id, journey=row.journey, digest=digest, step=row.step, at=row.at
             )
             said.append(assumed_sent(row, order, ports.at(row.at)))
-        await record_said(connection, said)
+        await record_said(connection, said, ports.heeded)
         return len(leftovers.repeat) + len(leftovers.unknown)
 
     return await in_transaction(ports.database, work)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +14,7 @@ from engine.delivery.exits import exit_seen
 from engine.delivery.facts import load_facts
 from engine.delivery.ports import Answer, LiveProject, Order, Place, Retry
 from engine.delivery.record import moved, store_traces
-from engine.delivery.sight import Enrolment, enrolments
+from engine.delivery.sight import Enrolment, seen
 from engine.effects import call
 from engine.effects.enter import enter
 from engine.effects.job import Job, Turn, look_of, outcome_of
@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 BUSY: Final = timedelta(seconds=1)
 
 
-async def perform(ports: EffectPorts, orders: Sequence[Order]) -> list[Answer]:
+async def perform(
+    ports: EffectPorts, orders: Sequence[Order], known: Mapping[str, Enrolment] | None = None
+) -> list[Answer]:
     """Do each order's effect; one answer per order, in order.
 
     Safe to repeat at any time and by any worker. Raises only what the database raises; then nothing is lost
-    and the same orders may be given again.
+    and the same orders may be given again. `known` are their enrolments, if the caller has just read them.
     """
     fresh = {order.place: order for order in orders if order.place not in ports.in_hand}
     answers: dict[Place, Answer] = {}
@@ -48,7 +50,8 @@ async def perform(ports: EffectPorts, orders: Sequence[Order]) -> list[Answer]:
             project = await ports.project()
             waiting = list(fresh.values())
             while waiting:
-                answers |= await _Batch(ports, project, plans, {o.place: o for o in waiting}).run()
+                answers |= await _Batch(ports, project, plans, {o.place: o for o in waiting}, known).run()
+                known = None  # what was done may have changed the customer
                 waiting = [order for order in waiting if order.place not in answers]
     finally:
         ports.in_hand.difference_update(fresh)
@@ -57,12 +60,18 @@ async def perform(ports: EffectPorts, orders: Sequence[Order]) -> list[Answer]:
 
 class _Batch:
     def __init__(
-        self, ports: EffectPorts, project: LiveProject, plans: dict[str, Plan], orders: dict[Place, Order]
+        self,
+        ports: EffectPorts,
+        project: LiveProject,
+        plans: dict[str, Plan],
+        orders: dict[Place, Order],
+        known: Mapping[str, Enrolment] | None,
     ) -> None:
         self.ports = ports
         self.project = project
         self.plans = plans
         self.orders = orders
+        self.known = known
 
     async def run(self) -> dict[Place, Answer]:
         answers, jobs = await in_transaction(self.ports.database, self.prepare)
@@ -98,7 +107,8 @@ class _Batch:
     async def prepare(self, connection: AsyncConnection) -> tuple[dict[Place, Answer], list[Job]]:
         """Everything but the calls. May run again from the start: it keeps nothing in `self`."""
         turn = Turn(self.ports, self.project)
-        found = await enrolments(connection, {order.enrolment_id for order in self.orders.values()})
+        ids = {order.enrolment_id for order in self.orders.values()}
+        found = await seen(connection, ids, self.known)
         orders = {place: order for place, order in self.orders.items() if order.enrolment_id in found}
         for place in self.orders.keys() - orders.keys():
             order, reason = self.orders[place], "the database has no such enrolment"

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
 from engine.core import wire
 from engine.core.inputs import Exit
+from engine.ingest.heeded import Heeded
 from engine.ingest.recording import Internal, record_events
 from engine.store import enrolments, traces
 from engine.store.database import in_transaction
@@ -21,6 +22,9 @@ from engine.store.enrolments import End, Enrolment, Progress
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection, AsyncEngine
+
+
+EXITED: Final = "journey.exited"
 
 
 class Work(Protocol):
@@ -76,8 +80,13 @@ async def close_enrolments(ports: Ports, closes: Sequence[Close]) -> None:
     await in_transaction(ports.database, lambda connection: record_closes(connection, closes))
 
 
-async def record_closes(connection: AsyncConnection, closes: Sequence[Close]) -> None:
-    """Records these ends in the caller's transaction."""
+async def record_closes(
+    connection: AsyncConnection, closes: Sequence[Close], heeded: Heeded | None = None
+) -> None:
+    """Records these ends in the caller's transaction. With `heeded` it need not be routed where nobody
+    waits for an end: neither a journey nor, since it came in with a crowd, its own entry."""
+    if not closes:
+        return
     await traces.append_batch(
         connection,
         [
@@ -89,7 +98,7 @@ async def record_closes(connection: AsyncConnection, closes: Sequence[Close]) ->
         End(close.enrolment_id, close.exit, close.at, close.detail, close.moved_by, close.variants)
         for close in closes
     ]
-    ended = await end_enrolments(connection, ends, datetime.now(UTC))
+    ended = await end_enrolments(connection, ends, datetime.now(UTC), heeded)
     # One that was superseded had its end written before it knew: its way there is still to be told.
     late = [
         Progress(close.enrolment_id, moved_by=close.moved_by, variants=dict(close.variants))
@@ -111,14 +120,22 @@ async def close_enrolment(
     return bool(await end_enrolments(connection, [end], datetime.now(UTC)))
 
 
-async def end_enrolments(connection: AsyncConnection, ends: Sequence[End], wall: datetime) -> set[str]:
+async def end_enrolments(
+    connection: AsyncConnection, ends: Sequence[End], wall: datetime, heeded: Heeded | None = None
+) -> set[str]:
     """Ends those that are live, and records `journey.exited` for each; returns their ids."""
     ended = await enrolments.end_batch(connection, ends)
     if ended:
-        await record_events(connection, [_exited(row, wall) for row in ended.values()], wall)
+        nobody = heeded is not None and EXITED not in await heeded.names(connection)
+        exited = [
+            _exited(row, wall, heeded=not nobody or row.trigger_event_id is not None)
+            for row in ended.values()
+        ]
+        await record_events(connection, exited, wall)
     return set(ended)
 
 
-def _exited(row: Enrolment, wall: datetime) -> Internal:
+def _exited(row: Enrolment, wall: datetime, *, heeded: bool) -> Internal:
     properties = {"journey": row.journey, "exit": row.exit, "enrolment_id": row.id, "one_per": row.one_per}
-    return Internal(row.profile_id, "journey.exited", row.ended_at or wall, f"exited/{row.id}", properties)
+    at = row.ended_at or wall
+    return Internal(row.profile_id, EXITED, at, f"exited/{row.id}", properties, heeded)

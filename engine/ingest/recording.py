@@ -31,6 +31,8 @@ class Internal:
     occurred_at: datetime
     message_id: str
     properties: dict[str, Any] = field(default_factory=dict, repr=False)
+    heeded: bool = True
+    """As in `NewEvent`."""
 
 
 async def record_event(
@@ -66,6 +68,7 @@ async def record_events(
                 message_id=event.message_id,
                 properties=event.properties,
                 type="internal",
+                heeded=event.heeded,
             )
             for event in new
         ],

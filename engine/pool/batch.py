@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from engine.core.inputs import Answered, Entered, Settled
 from engine.core.plan import Plan
 from engine.delivery import AskOrder, Order, Redirect, Retry, answer, deliver
 from engine.delivery.ports import Answer
+from engine.delivery.sight import Enrolment, of_row
 from engine.effects import perform
 from engine.ingest.close import Close, record_closes
 from engine.pool.ports import PoolPorts
@@ -23,7 +23,7 @@ from engine.pool.record import Kept, fresh, pack, unpack
 from engine.store import clock, enrolments, pool, traces
 from engine.store.clock import ScaledClock
 from engine.store.database import in_transaction, is_outage
-from engine.store.enrolments import Enrolment
+from engine.store.enrolments import Enrolment as StoredEnrolment
 from engine.store.pool import Row, Stored
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class _One:
     """An enrolment of the batch."""
 
     row: Row
-    enrolment: Enrolment
+    enrolment: StoredEnrolment
     plan: Plan
     kept: Kept
     course: Course
@@ -95,6 +95,8 @@ class _Batch:
     def __init__(self, ports: PoolPorts, ticking: ScaledClock) -> None:
         self.ports = ports
         self.scale = _scale(ticking) if ticking.scaled else None
+        self.known: Mapping[str, Enrolment] | None = None
+        """The enrolments as they were read, until an effect may have changed one or its customer."""
 
     async def run(self, rows: Sequence[Row]) -> None:
         found = await self.read(rows)
@@ -116,14 +118,17 @@ class _Batch:
                 # Held, so that nothing is routed to them between this look and what is read.
                 rows = await pool.get_batch(connection, ids, hold=True)
                 until = await clock.complete_until(connection)
-            stored = await enrolments.get_batch(connection, ids)
+            stored = await enrolments.with_profiles(connection, ids)
             if self.scale is not None:
-                known = await pool.unrouted_since(connection, {row.profile_id for row in stored.values()})
-        plans = {digest: await self.ports.plan(digest) for digest in {row.digest for row in stored.values()}}
+                known = await pool.unrouted_since(connection, {row.profile_id for row, _ in stored.values()})
+        self.known = {row.id: of_row(row, profile) for row, profile in stored.values()}
+        digests = {row.digest for row, _ in stored.values()}
+        plans = {digest: await self.ports.plan(digest) for digest in digests}
         found = []
         for row in rows:
-            if (enrolment := stored.get(row.enrolment_id)) is None:
+            if row.enrolment_id not in stored:
                 raise LookupError(f"the database has no enrolment {row.enrolment_id}")
+            enrolment = stored[row.enrolment_id][0]
             plan = plans[enrolment.digest]
             kept = fresh(enrolment) if row.state is None else unpack(row.state, enrolment, plan)
             course = Course(kept.state, row.inbox, self.scale)
@@ -162,7 +167,10 @@ class _Batch:
                 sends.append((one, command))
             else:
                 effects.append((one, command))
-        await asyncio.gather(self.ask(asks), self.send(sends), self.perform(effects))
+        # One after the other: what an effect changes in a customer is seen by what comes after it.
+        await self.ask(asks)
+        await self.send(sends)
+        await self.perform(effects)
 
     async def ask(self, asks: Sequence[tuple[_One, Ask]]) -> None:
         if not asks:
@@ -176,7 +184,7 @@ class _Batch:
             )
             for one, command in asks
         ]
-        answers = await answer(self.ports.work, orders)
+        answers = await answer(self.ports.work, orders, self.known)
         now = self.ports.wall()
         for (one, command), values in zip(asks, answers, strict=True):
             given = Answered(command.ask_id, tuple(values), self.ports.work.at(command.at))
@@ -186,12 +194,14 @@ class _Batch:
     async def send(self, sends: Sequence[tuple[_One, Send]]) -> None:
         if sends:
             orders = [_order(one, command, attempt=command.attempt) for one, command in sends]
-            self.settle(sends, await deliver(self.ports.work, orders))
+            self.settle(sends, await deliver(self.ports.work, orders, self.known))
 
     async def perform(self, effects: Sequence[tuple[_One, Perform]]) -> None:
         if effects:
             orders = [_order(one, command) for one, command in effects]
-            self.settle(effects, await perform(self.ports.work, orders))
+            answers = await perform(self.ports.work, orders, self.known)
+            self.known = None
+            self.settle(effects, answers)
 
     def settle(self, done: Sequence[tuple[_One, Send | Perform]], answers: Sequence[Answer]) -> None:
         now = self.ports.wall()
@@ -224,7 +234,9 @@ class _Batch:
                 if one.enrolment.id in ours and one.course.trace
             ],
         )
-        await record_closes(connection, [_close(one) for one in ended if one.enrolment.id in ours])
+        await record_closes(
+            connection, [_close(one) for one in ended if one.enrolment.id in ours], self.ports.work.heeded
+        )
 
     def stored(self, one: _One) -> Stored:
         course = one.course

@@ -17,12 +17,13 @@ from engine.core.advance import begin
 from engine.core.plan import Plan
 from engine.core.state import State
 from engine.store.enrolments import Enrolment
+from engine.store.pool import STEP, VARIANTS
 
 _NAMES: Final = {
     "phase": "p",
     "at": "a",
     "expires_at": "x",
-    "step": "s",
+    "step": STEP,
     "begun_at": "b",
     "before_at": "f",
     "timer": "t",
@@ -32,7 +33,7 @@ _NAMES: Final = {
     "attempt": "n",
     "late": "l",
     "paused": "z",
-    "variants": "v",
+    "variants": VARIANTS,
     "inbox": "i",
     "queue": "q",
     "noted": "o",

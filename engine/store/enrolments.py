@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TextualSelect
 
 from engine.core.inputs import Exit
-from engine.store import batch
+from engine.store import batch, pool
 from engine.store.profiles import Profile, surviving
 from engine.store.shards import shard_of
 
@@ -347,7 +347,17 @@ async def find(
         clauses.append("(entered_at, id) < (:entered_at, CAST(:after_id AS uuid))")
         values |= {"entered_at": after[0], "after_id": after[1]}
     condition = f"WHERE {' AND '.join(clauses)}" if clauses else ""
-    return await _select(connection, f"{condition} ORDER BY entered_at DESC, id DESC LIMIT :limit", values)
+    found = await _select(connection, f"{condition} ORDER BY entered_at DESC, id DESC LIMIT :limit", values)
+    return await with_places(connection, found)
+
+
+async def with_places(connection: AsyncConnection, found: Sequence[Enrolment]) -> list[Enrolment]:
+    """As they are shown to people: where those of the pool stand is in their other rows."""
+    places = await pool.places(connection, [e.id for e in found if e.driver == "pool" and e.status == "live"])
+    return [
+        replace(e, step=places[e.id][0], variants=e.variants | places[e.id][1]) if e.id in places else e
+        for e in found
+    ]
 
 
 async def counts_by_digest(connection: AsyncConnection, journeys: Iterable[str]) -> dict[str, dict[str, int]]:

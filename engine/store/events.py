@@ -31,6 +31,8 @@ class NewEvent:
     message_id: str
     properties: dict[str, Any] = field(default_factory=dict, repr=False)
     type: str = "track"
+    heeded: bool = True
+    """False: no journey looks at it, so that it need not be routed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +64,19 @@ _COLUMNS = batch.columns(Event)
 _INSERT = sa.text("""
     WITH n AS (
         INSERT INTO events (event_id, profile_id, shard, name, type, properties, occurred_at, received_at,
-                            source, message_id)
+                            source, message_id, routed_at)
         SELECT event_id, profile_id, shard, name, type, properties::jsonb, occurred_at, received_at,
-               source, message_id
+               source, message_id, CASE WHEN NOT heeded THEN now() END
         FROM unnest(CAST(:event_id AS uuid[]), CAST(:profile_id AS uuid[]), CAST(:shard AS smallint[]),
                     CAST(:name AS text[]), CAST(:type AS text[]), CAST(:properties AS text[]),
                     CAST(:occurred_at AS timestamptz[]), CAST(:received_at AS timestamptz[]),
-                    CAST(:source AS text[]), CAST(:message_id AS text[]))
+                    CAST(:source AS text[]), CAST(:message_id AS text[]), CAST(:heeded AS boolean[]))
             AS n(event_id, profile_id, shard, name, type, properties, occurred_at, received_at,
-                 source, message_id)
+                 source, message_id, heeded)
         ON CONFLICT (event_id) DO NOTHING
-        RETURNING event_id
+        RETURNING event_id, routed_at
     )
-    SELECT event_id, pg_notify(:channel, '') FROM n
+    SELECT event_id, CASE WHEN routed_at IS NULL THEN pg_notify(:channel, '') END FROM n
 """)
 
 
@@ -101,6 +103,7 @@ async def insert_batch(connection: AsyncConnection, new: Sequence[NewEvent]) -> 
             "received_at": [event.received_at for event in kept],
             "source": [jsonb.clean_text(event.source) for event in kept],
             "message_id": [jsonb.clean_text(event.message_id) for event in kept],
+            "heeded": [event.heeded for event in kept],
             "channel": EVENTS_CHANNEL,
         },
     )

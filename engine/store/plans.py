@@ -49,3 +49,11 @@ async def live(connection: AsyncConnection) -> dict[str, tuple[str, PlanJson]]:
         ).columns(plan=JSONB)
     )
     return {row.name: (row.digest, row.plan) for row in result}
+
+
+async def digests(connection: AsyncConnection) -> frozenset[str]:
+    """The digests of all plans that were ever stored."""
+    return frozenset((await connection.execute(_DIGESTS)).scalars())
+
+
+_DIGESTS = sa.text("SELECT digest FROM plans")

@@ -21,6 +21,9 @@ from engine.store import batch, jsonb
 from engine.store.shards import shard_of
 from engine.store.tables import POOL_CHANNEL, POOL_SHARDS
 
+STEP, VARIANTS = "s", "v"
+"""Where a stored state, which is JSON, keeps them."""
+
 _ROOM: Final = 0x4B00_0000  # "K": first half of an advisory lock's key, plus the journey's number
 _ID = sa.Uuid(as_uuid=False)
 _NUMBER = "(SELECT number FROM journeys WHERE name = :journey)"
@@ -279,6 +282,25 @@ async def give_back(connection: AsyncConnection, journey: str, shard: int) -> No
         sa.text(f"SELECT pg_advisory_unlock({_ROOM} + {_NUMBER}, :shard)"),
         {"journey": journey, "shard": shard},
     )
+
+
+_PLACES = sa.text("""
+    SELECT enrolment_id, state FROM pool_rows WHERE enrolment_id = ANY(CAST(:ids AS uuid[]))
+""").columns(enrolment_id=_ID)
+
+
+async def places(
+    connection: AsyncConnection, enrolment_ids: Iterable[str]
+) -> dict[str, tuple[str | None, dict[str, str]]]:
+    """Where enrolments stand: the step, and the variants taken if their own rows do not say so."""
+    ids = sorted(set(enrolment_ids))
+    if not ids:
+        return {}
+    found = {}
+    for row in await connection.execute(_PLACES, {"ids": ids}):
+        state = jsonb.loads(bytes(row.state)) if row.state is not None else {}
+        found[row.enrolment_id] = (state.get(STEP), state.get(VARIANTS, {}))
+    return found
 
 
 _BEHIND = sa.text("""

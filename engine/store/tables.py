@@ -406,6 +406,13 @@ pool_rows = sa.Table(
     ),
 )
 
+paces = sa.Table(
+    "paces",
+    metadata,
+    sa.Column("channel", sa.Text, primary_key=True),
+    instant("free_at"),  # wall; `engine.store.paces` says what it means
+)
+
 # --- the installation -----------------------------------------------------------------------------------
 
 workers = sa.Table(

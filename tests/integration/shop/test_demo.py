@@ -37,8 +37,9 @@ def demo(home: Path, **options: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.timeout(300)
-def test_three_days_of_may_come_out_as_simulated(home: Path) -> None:
-    running = demo(home, DEMO_DAYS="3", DEMO_HOURS="12", DEMO_GRACE="12")
+@pytest.mark.parametrize("driver", ["workflow", "pool"])
+def test_three_days_of_may_come_out_as_simulated(home: Path, driver: str) -> None:
+    running = demo(home, DEMO_DAYS="3", DEMO_HOURS="12", DEMO_GRACE="12", DRIVER=driver)
     said, _ = running.communicate(timeout=240)
     assert running.returncode == 0, said
     assert "the same as kairos simulate says" in said
@@ -63,9 +64,9 @@ def test_ctrl_c_stops_everything_that_the_demo_started(home: Path) -> None:
     assert str(home) not in left
 
 
-def test_the_other_driver_is_refused_in_words(home: Path) -> None:
-    running = demo(home, DRIVER="pool")
+def test_an_unknown_driver_is_refused_in_words(home: Path) -> None:
+    running = demo(home, DRIVER="magic")
     said, _ = running.communicate(timeout=60)
     assert running.returncode == 2
-    assert "`pool` driver is not in this version" in " ".join(said.split())
+    assert "there is no such driver" in " ".join(said.split())
     assert "Traceback" not in said

@@ -135,12 +135,12 @@ def test_options_are_read_from_the_environment() -> None:
     assert Options.read({}) == Options()
     assert Options.read({"KEEP": "1", "DEMO_DAYS": "3", "DEMO_HOURS": "12"}) == Options(3, 12, keep=True)
     assert Options.read({"KEEP": "0", "DRIVER": "workflow"}) == Options()
+    assert Options.read({"DRIVER": "pool"}) == Options(pool=True)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("DRIVER", "pool", "not in this version"),
         ("DRIVER", "magic", "no such driver"),
         ("DEMO_DAYS", "many", "expected a number"),
         ("DEMO_DAYS", "0", "expected a number"),

@@ -23,6 +23,12 @@ CREATE TABLE pool_rows (
 
 CREATE INDEX ix_pool_rows_due ON pool_rows (journey, shard, wake_at) WHERE wake_at IS NOT NULL;
 
+CREATE TABLE paces (
+    channel TEXT NOT NULL,
+    free_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT pk_paces PRIMARY KEY (channel)
+);
+
 ALTER TABLE traces RENAME TO trace_lines;
 ALTER TABLE trace_lines RENAME CONSTRAINT pk_traces TO pk_trace_lines;
 CREATE TABLE traces (
