@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from temporalio.client import Client
@@ -64,6 +65,7 @@ async def _serve(
             adapters=adapters,
             webhooks=caller,
             actions=discover(project),
+            patience=timedelta(0),
         )
         shards = await stack.enter_async_context(Shards(database))
         worker = pool_worker(client, PoolActivities(PoolPorts(work=work), shards))

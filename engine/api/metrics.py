@@ -46,6 +46,9 @@ class Metrics:
             "kairos_starts_open", "Starts and wakes still to be played to Temporal.", registry=registry
         )
         self._live = Gauge("kairos_enrolments_live", "Enrolments under way.", ("journey",), registry=registry)
+        self._late = Gauge(
+            "kairos_pool_late", "Rows of the pool due for over ten seconds.", ("journey",), registry=registry
+        )
         self._deliveries = Gauge(
             "kairos_deliveries", "Deliveries in each state.", ("channel", "state"), registry=registry
         )
@@ -71,12 +74,16 @@ class Metrics:
         async with database.connect() as connection:
             waiting = await counts.waiting(connection)
             live = await counts.live_enrolments(connection)
+            late = await counts.late_rows(connection)
             states = await counts.delivery_states(connection)
         self._unrouted.set(waiting.unrouted)
         self._open_starts.set(waiting.open_starts)
         self._live.clear()
         for journey, number in live.items():
             self._live.labels(journey).set(number)
+        self._late.clear()
+        for journey in live:
+            self._late.labels(journey).set(late.get(journey, 0))
         self._deliveries.clear()
         for (channel, state), number in states.items():
             self._deliveries.labels(channel, state).set(number)

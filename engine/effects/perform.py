@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
 
 BUSY: Final = timedelta(seconds=1)
+CALLS: Final = ("webhook", "action")
+"""Verbs whose work leaves our database."""
+AT_ONCE: Final = 50
+"""Calls of one batch at the same time."""
 
 
 async def perform(
@@ -77,7 +81,8 @@ class _Batch:
         answers, jobs = await in_transaction(self.ports.database, self.prepare)
         if not jobs:
             return answers
-        results = await asyncio.gather(*(self.call(job) for job in jobs))
+        gate = asyncio.Semaphore(AT_ONCE)
+        results = await asyncio.gather(*(self.call(job, gate) for job in jobs))
 
         async def settle(connection: AsyncConnection) -> dict[Place, Answer]:
             turn = Turn(self.ports, self.project)
@@ -93,10 +98,11 @@ class _Batch:
 
         return answers | await in_transaction(self.ports.database, settle)
 
-    async def call(self, job: Job) -> call.Result:
-        if job.step.verb == "webhook":
-            return await call.webhook(self.ports, job)
-        return await call.action(self.ports, job)
+    async def call(self, job: Job, gate: asyncio.Semaphore) -> call.Result:
+        async with gate:
+            if job.step.verb == "webhook":
+                return await call.webhook(self.ports, job)
+            return await call.action(self.ports, job)
 
     def step(self, order: Order) -> Effect:
         step = self.plans[order.digest].steps[order.step]
@@ -115,7 +121,7 @@ class _Batch:
             turn.answers[place] = Settled(order.step, "failed", turn.at(order), reason=reason)
         await store_traces(connection, orders.values())
         claims = [
-            NewEffect(*place, self.step(order).verb, delivery_key(*place), order.at)
+            NewEffect(*place, verb := self.step(order).verb, delivery_key(*place), order.at, verb in CALLS)
             for place, order in orders.items()
         ]
         # What is under way is taken over: every call carries its key, so that twice is once.
@@ -125,11 +131,7 @@ class _Batch:
         jobs = await self.jobs(connection, claimed.mine, orders, found)
         calls = await self.decide(connection, turn, jobs, found)
         await _write(connection, turn, calls)
-        going = await rows.mark_sending(connection, [(job.row.row_key, job.row.attempts) for job in calls])
-        for job in calls:
-            if job.row.row_key not in going:
-                turn.answers[job.order.place] = Retry(BUSY, "another worker took it over")
-        return turn.answers, [job for job in calls if job.row.row_key in going]
+        return turn.answers, calls
 
     async def jobs(
         self,

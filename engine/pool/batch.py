@@ -58,8 +58,16 @@ class _One:
         self.lines = self.kept.lines
 
 
-async def run_batch(ports: PoolPorts, journey: str, shard: int, limit: int = BATCH) -> int:
-    """Takes up to `limit` due rows of a shard and brings each as far as it goes; how many there were.
+@dataclass(slots=True)
+class Ran:
+    """How many rows a batch took, and how many of them must be tried again."""
+
+    taken: int = 0
+    put_back: int = 0
+
+
+async def run_batch(ports: PoolPorts, journey: str, shard: int, limit: int = BATCH) -> Ran:
+    """Takes up to `limit` due rows of a shard and brings each as far as it goes.
 
     A row that cannot be worked on is put off, and its enrolment ends as `failed` after a number of tries.
     Raises what the database raises when it is away: nothing is lost, and the same rows are due again.
@@ -68,27 +76,29 @@ async def run_batch(ports: PoolPorts, journey: str, shard: int, limit: int = BAT
     async with ports.database.connect() as connection:
         ticking = await clock.load(connection)
         rows = await pool.due_batch(connection, journey, shard, now, limit)
-    await _run(ports, rows, ticking)
-    return len(rows)
+    return Ran(len(rows), await _run(ports, rows, ticking))
 
 
-async def _run(ports: PoolPorts, rows: Sequence[Row], ticking: ScaledClock) -> None:
-    """Runs these rows; where that fails, halves of them, so that one that is broken holds up no others."""
+async def _run(ports: PoolPorts, rows: Sequence[Row], ticking: ScaledClock) -> int:
+    """Runs these rows; where that fails, halves of them, so that one that is broken holds up no others.
+
+    Returns how many must be tried again.
+    """
     if not rows:
-        return
+        return 0
     try:
-        await _Batch(ports, ticking).run(rows)
+        return await _Batch(ports, ticking).run(rows)
     except Exception as error:
         if is_outage(error):
             raise
         if len(rows) > 1:
             log.warning("a batch of %d failed (%s); it is tried in halves", len(rows), type(error).__name__)
             half = len(rows) // 2
-            await _run(ports, rows[:half], ticking)
-            await _run(ports, rows[half:], ticking)
-            return
+            first = await _run(ports, rows[:half], ticking)
+            return first + await _run(ports, rows[half:], ticking)
         log.exception("enrolment %s cannot be worked on and is put off", rows[0].enrolment_id)
         await _Batch(ports, ticking).put_off(rows[0], error)
+        return 1
 
 
 class _Batch:
@@ -98,7 +108,8 @@ class _Batch:
         self.known: Mapping[str, Enrolment] | None = None
         """The enrolments as they were read, until an effect may have changed one or its customer."""
 
-    async def run(self, rows: Sequence[Row]) -> None:
+    async def run(self, rows: Sequence[Row]) -> int:
+        """Everything about these rows; how many must be tried again."""
         found = await self.read(rows)
         now = self.ports.wall()
         for one in found:
@@ -106,6 +117,7 @@ class _Batch:
         while working := [one for one in found if one.course.command is not None and one.retry_at is None]:
             await self.work(working)
         await in_transaction(self.ports.database, lambda c: self.store(c, found))
+        return sum(one.retry_at is not None for one in found)
 
     # --- reading ----------------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ from engine.store.pool import Standing
 
 LONGEST: Final = 10.0
 """Seconds after which a turn ends although there is more to do, so that new workers get their share."""
+LEAST: Final = 50
+"""Rows of a batch whose channel is at its rate."""
 PATIENCE: Final = 5.0
 """Seconds that a turn stays when nothing is due: what happens meanwhile needs no way through Temporal."""
 LOOK: Final = 1.0
@@ -49,11 +51,14 @@ async def take_turn(
             return Turn(False)
         worked, began = 0, monotonic()
         busy_at = began
+        size = limit
         while not stopping():
-            done = await run_batch(ports, journey, shard, limit)
-            worked += done
+            ran = await run_batch(ports, journey, shard, size)
+            worked += ran.taken
+            # Where most must wait for a channel, it is of no use to take up many.
+            size = max(size // 2, min(LEAST, limit)) if 2 * ran.put_back > size else min(2 * size, limit)
             now = monotonic()
-            if done:
+            if ran.taken:
                 busy_at = now
                 if now - began > LONGEST:
                     break

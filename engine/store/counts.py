@@ -38,6 +38,17 @@ async def live_enrolments(connection: AsyncConnection) -> dict[str, int]:
     return {row.journey: row.n for row in result}
 
 
+async def late_rows(connection: AsyncConnection) -> dict[str, int]:
+    """Rows of the pool that were due over ten seconds ago, by journey; a journey without any is left out."""
+    result = await connection.execute(
+        sa.text(
+            "SELECT j.name, count(*) AS n FROM pool_rows p JOIN journeys j ON j.number = p.journey "
+            "WHERE p.wake_at < now() - interval '10 s' AND p.wake_at > '-infinity' GROUP BY j.name"
+        )
+    )
+    return {row.name: row.n for row in result}
+
+
 async def outcomes(connection: AsyncConnection, journeys: Iterable[str]) -> dict[str, dict[str, int]]:
     """What became of the enrolments of each journey: `live`, or the exit, to how many."""
     result = await connection.execute(

@@ -24,13 +24,17 @@ class EffectKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewEffect:
-    """An effect to claim. `key` is `engine.core.identity.delivery_key`, `at` the step's logical instant."""
+    """An effect to claim. `key` is `engine.core.identity.delivery_key`, `at` the step's logical instant.
+
+    `calls`: it leaves our database, so that its row says `sending` from the claim on.
+    """
 
     enrolment_id: str
     step: str
     verb: str
     key: str
     at: datetime
+    calls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +76,15 @@ _KEY = {"enrolment_id": "uuid", "step": "text"}
 _SAME_ROW = "e.enrolment_id = r.enrolment_id AND e.step = r.step"
 
 _CLAIM = sa.text(f"""
-    INSERT INTO effects AS e (enrolment_id, step, verb, key, state, attempts, owner, claimed_at, at)
-    SELECT enrolment_id, step, verb, key, 'claimed', 1, :owner, now(), at
-    FROM {batch.records(**_KEY, verb="text", key="text", at="timestamptz")}
+    INSERT INTO effects AS e (enrolment_id, step, verb, key, state, attempts, owner, claimed_at, sending_at,
+                              at)
+    SELECT enrolment_id, step, verb, key, CASE WHEN calls THEN 'sending' ELSE 'claimed' END, 1, :owner, now(),
+        CASE WHEN calls THEN now() END, at
+    FROM {batch.records(**_KEY, verb="text", key="text", at="timestamptz", calls="boolean")}
     ORDER BY enrolment_id, step
     ON CONFLICT (enrolment_id, step) DO UPDATE SET
-        state = 'claimed', attempts = e.attempts + 1, owner = :owner, claimed_at = now()
+        state = excluded.state, attempts = e.attempts + 1, owner = :owner, claimed_at = now(),
+        sending_at = excluded.sending_at
         WHERE e.state = 'claimed' OR (e.state = 'sending' AND :repeat)
     RETURNING {_COLUMNS}
 """).columns(**_TYPES)
@@ -86,7 +93,8 @@ _CLAIM = sa.text(f"""
 async def claim_batch(
     connection: AsyncConnection, new: Sequence[NewEffect], owner: str, *, repeat: bool = False
 ) -> EffectClaims:
-    """Claims effects for the worker `owner`; rows that were only `claimed` are taken over.
+    """Claims effects for the worker `owner`; rows that were only `claimed` are taken over. Commit before
+    any call is made.
 
     `repeat` takes over those under way too: for calls that carry their key, so that twice is once.
     """
@@ -97,20 +105,6 @@ async def claim_batch(
     result = await connection.execute(_CLAIM, batch.rows(values) | {"owner": owner, "repeat": repeat})
     mine = {e.row_key: e for e in (batch.build(Effect, row) for row in result.mappings())}
     return EffectClaims(mine, await get_batch(connection, [key for key in unique if key not in mine]))
-
-
-async def mark_sending(connection: AsyncConnection, about: Sequence[tuple[EffectKey, int]]) -> set[EffectKey]:
-    """Notes that the calls of these claims (key, attempts) are about to be made; commit before making them.
-
-    Returns the keys that may go on; the others were taken over.
-    """
-    return await _update(
-        connection,
-        f"""UPDATE effects e SET state = 'sending', sending_at = now()
-            FROM {batch.records(**_KEY, attempts="integer")}
-            WHERE {_SAME_ROW} AND e.state = 'claimed' AND e.attempts = r.attempts""",
-        [{**key._asdict(), "attempts": attempts} for key, attempts in about],
-    )
 
 
 @dataclass(frozen=True, slots=True)

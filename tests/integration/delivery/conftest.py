@@ -154,9 +154,11 @@ class World:
         return Order(enrolment_id=enrolment_id, journey="cart", digest=digest, step=step, at=at)
 
     async def row(self, enrolment_id: str, step: str = "hi") -> Delivery:
+        return next(row for row in await self.rows(enrolment_id) if row.step == step)
+
+    async def rows(self, enrolment_id: str) -> list[Delivery]:
         async with self.database.connect() as connection:
-            found = await deliveries.of_enrolments(connection, [enrolment_id])
-        return next(row for row in found[enrolment_id] if row.step == step)
+            return (await deliveries.of_enrolments(connection, [enrolment_id])).get(enrolment_id, [])
 
     async def enrolment(self, enrolment_id: str) -> Enrolment:
         async with self.database.connect() as connection:

@@ -458,3 +458,48 @@ async def test_the_trace_is_stored_with_the_claim_and_once(world: World) -> None
 
     async with world.database.connect() as connection:
         assert (await traces.read_batch(connection, [enrolment]))[enrolment] == [Trace(AT, "began", "hi")]
+
+
+# --- the pace of a channel ------------------------------------------------------------------------------
+
+
+async def test_what_would_have_to_wait_too_long_for_its_channel_is_given_back_untouched(world: World) -> None:
+    adapter = world.fake("sms")
+    world.channels["sms"] = ChannelSettings(rate=0.01)
+    digest = world.plan(message(channels=("sms",)))
+    orders = [world.order(await world.customer(digest), digest) for _ in range(3)]
+    worker = replace(world.worker(), patience=timedelta(0))
+
+    answers = await deliver(worker, orders)
+
+    assert [type(answer) for answer in answers] == [Settled, Retry, Retry]
+    assert len(adapter.attempts) == 1
+    assert not await world.rows(orders[1].enrolment_id)
+    again = await deliver(worker, orders)
+    assert [type(answer) for answer in again] == [Settled, Retry, Retry]
+    assert len(adapter.attempts) == 1
+
+
+async def test_a_message_waits_for_its_turn_at_the_channel(world: World) -> None:
+    adapter = world.fake("sms")
+    world.channels["sms"] = ChannelSettings(rate=5)
+    digest = world.plan(message(channels=("sms",)))
+    orders = [world.order(await world.customer(digest), digest) for _ in range(8)]
+    answers = await deliver(world.worker(), orders)
+    assert all(isinstance(answer, Settled) for answer in answers)
+    assert len(adapter.attempts) == 8
+
+
+async def test_the_next_channel_keeps_its_pace_too(world: World) -> None:
+    sms, email = world.fake("sms"), world.fake("email")
+    sms.always(Rejected(Reason.OTHER, "no"))
+    world.channels["email"] = ChannelSettings(rate=0.01)
+    digest = world.plan(message())
+    orders = [world.order(await world.customer(digest), digest) for _ in range(2)]
+    worker = replace(world.worker(), patience=timedelta(0))
+
+    first = await deliver(worker, orders)
+    assert sorted(type(answer).__name__ for answer in first) == ["Retry", "Settled"]
+    again = await deliver(worker, orders)
+    assert sorted(type(answer).__name__ for answer in again) == ["Retry", "Settled"]
+    assert (len(sms.attempts), len(email.attempts)) == (2, 1)

@@ -94,7 +94,7 @@ class Virtual:
     async def work(self) -> int:
         async with self.database.connect() as connection:
             due = await pool.asleep(connection, self.clock.wall)
-        return sum([await run_batch(self.ports, *shard, self.batch) for shard in due])
+        return sum([(await run_batch(self.ports, *shard, self.batch)).taken for shard in due])
 
     async def next_at(self) -> datetime | None:
         """The wall instant at which something is due next."""

@@ -137,10 +137,10 @@ async def test_a_month_has_its_own_partition_unless_its_rows_are_elsewhere(
 
 
 async def test_an_effect_settles_once_and_keeps_its_answer(connection: AsyncConnection) -> None:
-    new = NewEffect(str(uuid.uuid4()), "call", "webhook", "key", NOON)
+    new = NewEffect(str(uuid.uuid4()), "call", "webhook", "key", NOON, calls=True)
     key = EffectKey(new.enrolment_id, "call")
     [claimed] = (await effects.claim_batch(connection, [new], "w1")).mine.values()
-    assert await effects.mark_sending(connection, [(key, claimed.attempts)]) == {key}
+    assert claimed.state == "sending"
     assert (await effects.claim_batch(connection, [new], "w2")).others[key].state == "sending"
     [repeated] = (await effects.claim_batch(connection, [new], "w2", repeat=True)).mine.values()
     done = EffectSettlement(key, repeated.attempts, "done", answer={"points": 3})
