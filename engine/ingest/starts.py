@@ -8,7 +8,8 @@ event by its own id.
 A crowd must not make those wait who are under way. So at most `at_once` starts are unfinished: a start is,
 until its call has come back and, where the enrolment acts at once, its first trace line is stored, which
 says that it got that far. What is not started yet queues here, where it is in nobody's way; journeys take
-turns; wakes have room of their own.
+turns; wakes have room of their own. How many are unfinished follows from how long they take to get under
+way: those who wait share that time.
 
 Who runs enrolments implements `Starter`; nothing here knows Temporal.
 """
@@ -37,6 +38,10 @@ log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 32
 """Starts that are unfinished at the same time; as many wakes may be under way beside them."""
+LEAST: Final = 4
+QUICK, SLOW = 0.5, 0.8
+"""Wall seconds from a start to its first trace line: below the one more may be unfinished, above the other
+fewer. In between Temporal has enough to do, and whoever waits beside the crowd is not long behind."""
 PATIENCE: Final = 10.0
 """Wall seconds after which an enrolment counts as finished that has left no trace: its worker may be away."""
 POLL: Final = 1.0
@@ -146,7 +151,7 @@ class Player:
     """Started enrolments that were not seen to act yet, by id."""
     _done: list[int] = field(default_factory=list)
     _failed: list[tuple[int, str, timedelta]] = field(default_factory=list)
-    _allowed: int = 0
+    _allowed: float = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Plays until `stop` is set; waits its turn while another player has the outbox."""
@@ -187,14 +192,14 @@ class Player:
         """Takes in hand what there is room for; whether there may be more to do at once."""
         starting = sum(hand.starts for hand in self._in_hand.values())
         async with self.database.connect() as connection:
-            if starting + len(self._unfinished) >= self._allowed:
+            if starting + len(self._unfinished) >= int(self._allowed):
                 await self._see(connection)
             busy = list(self._in_hand)
             wakes: list[starts.Start] = []
             if (room := self.at_once - (len(busy) - starting)) > 0:
                 wakes = await starts.open_wakes(connection, busy, room)
             rows: list[starts.Start] = []
-            if (room := self._allowed - starting - len(self._unfinished)) > 0:
+            if (room := int(self._allowed) - starting - len(self._unfinished)) > 0:
                 rows = await starts.open_starts(connection, busy, self._under_way(), room)
                 rows += await starts.open_with(connection, [row.workflow_id for row in rows])
         rows += wakes
@@ -218,6 +223,12 @@ class Player:
             return
         now = monotonic()
         gone = await traces.begun(connection, self._unfinished)
+        for enrolment_id in gone:
+            took = now - self._unfinished[enrolment_id].since
+            if took < QUICK:
+                self._allowed = min(self.at_once, self._allowed + 0.5)
+            elif took > SLOW:
+                self._allowed = max(min(LEAST, self.at_once), self._allowed * 0.97)
         gone |= {id for id, one in self._unfinished.items() if now - one.since > PATIENCE}
         for enrolment_id in gone:
             del self._unfinished[enrolment_id]
@@ -258,13 +269,14 @@ class Player:
         if isinstance(outcome, Retry):
             self.tally.retried += 1
             if outcome.busy:
-                self._allowed = max(1, self._allowed // 2)
+                self._allowed = max(1.0, self._allowed / 2)
             after = outcome.after or min(
                 timedelta(seconds=0.5) * 2 ** min(rows[0].attempts, 8), _LONGEST_BACKOFF
             )
             self._failed.append((rows[0].id, outcome.reason, after))
             return
-        self._allowed = min(self.at_once, self._allowed + 1)
+        if not (rows[0].kind == "start" and rows[0].acts):
+            self._allowed = min(self.at_once, self._allowed + 1)
         self._done.extend(ids)
         if isinstance(outcome, Gone):
             self.tally.gone += 1

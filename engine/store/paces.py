@@ -22,18 +22,19 @@ _MAKE = sa.text("INSERT INTO paces (channel, free_at) VALUES (:channel, '-infini
 # `free_at` is the instant at which the bucket will be out of debt; a full one was that a second ago.
 _TAKE = sa.text("""
     WITH p AS (
-        SELECT greatest(free_at, clock_timestamp() - make_interval(secs => (:burst - 1) / :rate)) AS base
+        SELECT greatest(free_at, clock_timestamp() - make_interval(secs =>
+            (CAST(:burst AS double precision) - 1) / CAST(:rate AS double precision))) AS base
         FROM paces WHERE channel = :channel FOR UPDATE
     ), g AS (
-        SELECT base, least(CAST(:wanted AS double precision), greatest(0, floor(1 + :rate * (
-            extract(epoch FROM clock_timestamp() - base) + CAST(:patience AS double precision)
-        )))) AS granted FROM p
+        SELECT base, least(CAST(:wanted AS double precision), greatest(CAST(0 AS double precision), floor(1 + CAST(:rate AS double precision) * (
+            CAST(extract(epoch FROM clock_timestamp() - base) AS double precision)
+            + CAST(:patience AS double precision))))) AS granted FROM p
     ), u AS (
-        UPDATE paces SET free_at = g.base + make_interval(secs => g.granted / :rate)
+        UPDATE paces SET free_at = g.base + make_interval(secs => g.granted / CAST(:rate AS double precision))
         FROM g WHERE channel = :channel AND g.granted > 0
     )
     SELECT granted, greatest(0, extract(epoch FROM
-        base + make_interval(secs => (granted - 1) / :rate) - clock_timestamp())) AS wait FROM g
+        base + make_interval(secs => (granted - 1) / CAST(:rate AS double precision)) - clock_timestamp())) AS wait FROM g
 """)
 
 
