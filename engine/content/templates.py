@@ -46,6 +46,7 @@ class TemplateSet:
                 self._found.setdefault((message, channel), {})[part] = path
         self._environments = {kind: Environment(kind) for kind in ("html", "json", "text")}
         self._compiled: dict[str, Template] = {}
+        self._digests: dict[tuple[str, str], str] = {}
 
     def messages(self) -> tuple[str, ...]:
         """Names of all messages, sorted."""
@@ -64,9 +65,13 @@ class TemplateSet:
 
     def digest(self, message: str, channel: str) -> str:
         """SHA-256 over names and sources of all parts, as hex."""
-        parts = self._found.get((message, channel), {})
-        sources = [[part, self._files[path]] for part, path in sorted(parts.items())]
-        return sha256(json.dumps(sources).encode()).hexdigest()
+        known = self._digests.get((message, channel))
+        if known is None:
+            parts = self._found.get((message, channel), {})
+            sources = [[part, self._files[path]] for part, path in sorted(parts.items())]
+            known = sha256(json.dumps(sources).encode()).hexdigest()
+            self._digests[message, channel] = known
+        return known
 
     def check(self, message: str, channel: str, scope: TemplateScope) -> list[TemplateProblem]:
         """All mistakes of one message on one channel, in order of file and line."""

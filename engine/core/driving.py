@@ -46,7 +46,7 @@ class Scale:
 
 
 class Course:
-    """`inbox` holds JSON of inputs that came and were not taken; `trace` what was not written down yet."""
+    """`inbox` holds JSON of inputs that came and were not taken; `trace` lines not written down yet."""
 
     __slots__ = ("cancelled", "command", "ends", "exited", "inbox", "known_until", "scale", "state", "trace")
 
@@ -55,7 +55,7 @@ class Course:
         state: State,
         inbox: Iterable[dict[str, Any]] = (),
         scale: Scale | None = None,
-        trace: Iterable[dict[str, Any]] = (),
+        trace: Iterable[Trace] = (),
     ) -> None:
         self.state = state
         self.inbox = list(inbox)
@@ -76,7 +76,7 @@ class Course:
         self.state, commands = advance(plan, self.state, given)
         for command in commands:
             if isinstance(command, Trace):
-                self.trace.append(wire.to_json(command))
+                self.trace.append(command)
             elif isinstance(command, Exited):
                 self.exited = command
                 self.command = None

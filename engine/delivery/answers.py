@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from engine.core.commands import Question
+from engine.core.commands import Question, Trace
 from engine.delivery.facts import Look, load_facts
 from engine.delivery.ports import DeliveryPorts
 from engine.delivery.record import store_traces
@@ -28,7 +28,7 @@ class AskOrder:
     at: datetime
     event_id: str | None
     questions: tuple[Question, ...]
-    trace: tuple[dict[str, Any], ...] = ()
+    trace: tuple[Trace, ...] = ()
     trace_from: int = 0
 
 

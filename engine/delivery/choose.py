@@ -94,6 +94,4 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
     )
     if refused is not None:
         turn.write(job, "claimed", refused, reason=job.closed[refused], raw=raw)
-    turn.sending.append(
-        Sending(job.row.row_key, job.row.attempts, channel, job.step.template, rendered.digest)
-    )
+    turn.sending.append(Sending(job.row.row_key, job.attempts, channel, job.step.template, rendered.digest))

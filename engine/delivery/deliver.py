@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from copy import copy
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -180,6 +178,7 @@ class _Batch:
             refused = {channel: reason for channel, reason in row.passed_over if reason.startswith(REFUSED)}
             profile = profiles[enrolment.profile_id]
             job = Job(order, self.step(order), enrolment, row, profile, context, refused)
+            job.attempts = row.attempts
             job.dead = list((row.raw or {}).get("dead_addresses", ()))
             jobs.append(job)
         return jobs
@@ -235,7 +234,7 @@ class _Batch:
     ) -> tuple[dict[Place, Answer], list[Job]]:
         async def work(connection: AsyncConnection) -> tuple[dict[Place, Answer], list[Job]]:
             turn = self.turn()
-            ours = [_copied(job) for job in jobs]
+            ours = [job.copied() for job in jobs]
             for job, outcome in zip(ours, outcomes, strict=True):
                 settle(turn, job, outcome)
             ours = await self.paced(connection, turn, ours)
@@ -249,7 +248,7 @@ async def _write(connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> li
 
     A row that another worker has taken over meanwhile changes nothing and says nothing.
     """
-    new = {job.row.row_key: job for job in jobs if not job.row.attempts}
+    new = {job.row.row_key: job for job in jobs if not job.attempts}
     outcomes: list[Sending | Settlement] = [*turn.sending, *turn.settlements]
     decided = [(new[each.key].row, each) for each in outcomes if each.key in new]
     kept = await deliveries.write_batch(connection, decided, turn.ports.worker_id)
@@ -259,8 +258,8 @@ async def _write(connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> li
     for job in jobs:
         if job.order.place not in ours:
             turn.answers[job.order.place] = Retry(BUSY, "another worker took it over")
-        elif not job.row.attempts:
-            job.row = replace(job.row, attempts=1)
+        elif not job.attempts:
+            job.attempts = 1
     await record_said(connection, [said for said in turn.said if said.place in ours], turn.ports.heeded)
     places = [
         moved(job.order, turn.plans[job.order.digest], job.enrolment, turn.answers.get(job.order.place))
@@ -272,12 +271,6 @@ async def _write(connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> li
         await consents.add_batch(connection, turn.opted_out)
         await record_events(connection, consent_changes(turn.opted_out), datetime.now(UTC))
     return [job for job in jobs if job.message is not None and job.order.place in ours]
-
-
-def _copied(job: Job) -> Job:
-    job = copy(job)
-    job.closed, job.dead = dict(job.closed), list(job.dead)
-    return job
 
 
 async def _call(ports: DeliveryPorts, jobs: Sequence[Job]) -> list[Outcome]:

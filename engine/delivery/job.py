@@ -41,6 +41,25 @@ class Job:
     """Set while it says `sending`."""
     wait: timedelta = timedelta(0)
     """Until its turn at a channel with a rate."""
+    attempts: int = 0
+    """Those of its row; 0 before the row is written."""
+
+    def copied(self) -> Job:
+        """A copy whose decisions can be thrown away."""
+        return Job(
+            self.order,
+            self.step,
+            self.enrolment,
+            self.row,
+            self.profile,
+            self.context,
+            dict(self.closed),
+            self.channels,
+            list(self.dead),
+            self.message,
+            self.wait,
+            self.attempts,
+        )
 
     @property
     def bound(self) -> str | None:
@@ -93,7 +112,7 @@ class Turn:
         passed_over = job.passed_over(None if state == "claimed" else channel)
         if job.dead:
             raw = {**(raw or {}), "dead_addresses": job.dead}
-        key, attempts = job.row.row_key, job.row.attempts
+        key, attempts = job.row.row_key, job.attempts
         self.settlements.append(
             Settlement(key, attempts, state, channel, passed_over=passed_over, raw=raw, **values)
         )

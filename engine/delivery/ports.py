@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from channels.port import Adapter
 from engine.content import TemplateSet
+from engine.core.commands import Trace
 from engine.core.inputs import Settled
 from engine.core.plan import Plan
 from engine.ingest.heeded import Heeded
@@ -27,8 +28,8 @@ class Order:
     """Do the `Send` or `Perform` of one step. `at` and `event_id` are those of the command.
 
     `channel_hint` names the channel whose queue this came by, after a `Redirect`. `attempt` counts the tries
-    that a policy deferred. `trace` holds the trace lines up to here as `engine.core.wire` writes them, the
-    first of them number `trace_from`; they are stored when the step is claimed. `recorded` says that the
+    that a policy deferred. `trace` holds the trace lines up to here, the first of them number `trace_from`;
+    they are stored when the step is claimed. `recorded` says that the
     driver keeps the record of where the enrolment stands itself.
     """
 
@@ -40,7 +41,7 @@ class Order:
     event_id: str | None = None
     channel_hint: str | None = None
     attempt: int = 1
-    trace: tuple[dict[str, Any], ...] = ()
+    trace: tuple[Trace, ...] = ()
     trace_from: int = 0
     recorded: bool = False
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from engine.core import wire
 from engine.core.assignment import stands
+from engine.core.commands import Trace
 from engine.core.identity import delivery_key
 from engine.core.inputs import Settled
 from engine.core.plan import Plan
@@ -31,7 +31,7 @@ class Traced(Protocol):
     def enrolment_id(self) -> str: ...
 
     @property
-    def trace(self) -> tuple[dict[str, Any], ...]: ...
+    def trace(self) -> tuple[Trace, ...]: ...
 
     @property
     def trace_from(self) -> int: ...
@@ -99,9 +99,5 @@ async def store_traces(connection: AsyncConnection, orders: Iterable[Traced]) ->
     """Stores the trace lines that came with the orders; lines that are there already stay."""
     await traces.append_batch(
         connection,
-        [
-            (order.enrolment_id, order.trace_from, [wire.input_from_json(line) for line in order.trace])
-            for order in orders
-            if order.trace
-        ],
+        [(order.enrolment_id, order.trace_from, order.trace) for order in orders if order.trace],
     )

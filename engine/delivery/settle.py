@@ -36,9 +36,7 @@ def settle(turn: Turn, job: Job, outcome: Outcome) -> None:
         case Rejected():
             _rejected(turn, job, channel, outcome)
         case Throttled() | Unavailable():
-            turn.answers[job.order.place] = Retry(
-                outcome.retry_after or pause(job.row.attempts), str(outcome)
-            )
+            turn.answers[job.order.place] = Retry(outcome.retry_after or pause(job.attempts), str(outcome))
             word = str(outcome) if job.bound is None else f"{PERHAPS_SENT} before, now {outcome}"
             turn.write(job, "claimed", channel, reason=word, raw=_raw(outcome.raw))
         case Unknown():
@@ -61,8 +59,8 @@ def _rejected(turn: Turn, job: Job, channel: str, outcome: Rejected) -> None:
 
 
 def _unknown(turn: Turn, job: Job, channel: str, outcome: Unknown) -> None:
-    if job.row.attempts < MOST_UNKNOWN and may_repeat(turn.ports, turn.project, channel):
-        turn.answers[job.order.place] = Retry(pause(job.row.attempts), str(outcome))
+    if job.attempts < MOST_UNKNOWN and may_repeat(turn.ports, turn.project, channel):
+        turn.answers[job.order.place] = Retry(pause(job.attempts), str(outcome))
         turn.write(job, "claimed", channel, reason=_perhaps(outcome), raw=_raw(outcome.raw))
     else:
         turn.answer(job, "unknown", channel)

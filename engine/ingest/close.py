@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
 from engine.core import wire
+from engine.core.commands import Trace
 from engine.core.inputs import Exit
 from engine.ingest.heeded import Heeded
 from engine.ingest.recording import Internal, record_events
@@ -49,7 +50,7 @@ class Ports(Protocol):
 class Close:
     """The end of one enrolment, with what is not written yet of its way there.
 
-    `trace` holds lines as `engine.core.wire` writes them, the first of them number `trace_from`.
+    `trace` holds lines, the first of them number `trace_from`.
     """
 
     enrolment_id: str
@@ -58,7 +59,7 @@ class Close:
     detail: str | None = None
     moved_by: str | None = None
     variants: Mapping[str, str] = field(default_factory=dict)
-    trace: tuple[dict[str, Any], ...] = ()
+    trace: tuple[Trace, ...] = ()
     trace_from: int = 0
 
     @classmethod
@@ -70,7 +71,7 @@ class Close:
             detail=work.exit_detail,
             moved_by=work.event_id,
             variants=work.variants,
-            trace=tuple(work.trace),
+            trace=tuple(wire.input_from_json(line) for line in work.trace),
             trace_from=work.trace_from,
         )
 
@@ -89,10 +90,7 @@ async def record_closes(
         return
     await traces.append_batch(
         connection,
-        [
-            (close.enrolment_id, close.trace_from, [wire.input_from_json(line) for line in close.trace])
-            for close in closes
-        ],
+        [(close.enrolment_id, close.trace_from, close.trace) for close in closes],
     )
     ends = [
         End(close.enrolment_id, close.exit, close.at, close.detail, close.moved_by, close.variants)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from engine.core import wire
 from engine.core.commands import Ask, Perform, Send
 from engine.core.driving import Course, Scale, reopened
 from engine.core.inputs import Answered, Entered, Settled
@@ -241,7 +240,7 @@ class _Batch:
         await traces.append_batch(
             connection,
             [
-                (one.enrolment.id, one.kept.lines, [wire.input_from_json(line) for line in one.course.trace])
+                (one.enrolment.id, one.kept.lines, one.course.trace)
                 for one in going
                 if one.enrolment.id in ours and one.course.trace
             ],

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import date, datetime
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import RowMapping
 
@@ -26,16 +26,18 @@ def records(**columns: str) -> str:
 
 def rows(values: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The parameter of `records`. Instants and dates are written in ISO form."""
-    return {"rows": jsonb.dumps([{k: _plain(v) for k, v in value.items()} for value in values])}
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime | date) else value
+    return {"rows": jsonb.dump_rows([value if type(value) is dict else dict(value) for value in values])}
 
 
 def build(kind: type[T], row: RowMapping) -> T:
     """The dataclass `kind` from a row that has a column for each of its fields."""
-    return kind(**{field.name: row[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+    names = _names(cast(Any, kind))
+    return kind(*[row[name] for name in names])
+
+
+@lru_cache(maxsize=64)
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def columns(kind: type[Any], alias: str = "") -> str:

@@ -21,20 +21,23 @@ _MAKE = sa.text("INSERT INTO paces (channel, free_at) VALUES (:channel, '-infini
 
 # `free_at` is the instant at which the bucket will be out of debt; a full one was that a second ago.
 _TAKE = sa.text("""
-    WITH p AS (
-        SELECT greatest(free_at, clock_timestamp() - make_interval(secs =>
-            (CAST(:burst AS double precision) - 1) / CAST(:rate AS double precision))) AS base
-        FROM paces WHERE channel = :channel FOR UPDATE
-    ), g AS (
-        SELECT base, least(CAST(:wanted AS double precision), greatest(CAST(0 AS double precision), floor(1 + CAST(:rate AS double precision) * (
-            CAST(extract(epoch FROM clock_timestamp() - base) AS double precision)
-            + CAST(:patience AS double precision))))) AS granted FROM p
+    WITH g AS (
+        SELECT CAST(:rate AS double precision) AS rate, CAST(:patience AS double precision) AS patience,
+            CAST(:wanted AS double precision) AS wanted, CAST(:full AS double precision) AS "full"
+    ), p AS (
+        SELECT greatest(free_at, clock_timestamp() - make_interval(secs => g."full")) AS base
+        FROM paces, g WHERE channel = :channel FOR UPDATE OF paces
+    ), a AS (
+        SELECT base, rate, CAST(extract(epoch FROM clock_timestamp() - base) AS double precision) AS ahead,
+            wanted, patience FROM p, g
+    ), s AS (
+        SELECT base, rate, ahead,
+            least(wanted, greatest(floor(1 + rate * (ahead + patience)), 0)) AS granted FROM a
     ), u AS (
-        UPDATE paces SET free_at = g.base + make_interval(secs => g.granted / CAST(:rate AS double precision))
-        FROM g WHERE channel = :channel AND g.granted > 0
+        UPDATE paces SET free_at = s.base + make_interval(secs => s.granted / s.rate)
+        FROM s WHERE channel = :channel AND s.granted > 0
     )
-    SELECT granted, greatest(0, extract(epoch FROM
-        base + make_interval(secs => (granted - 1) / CAST(:rate AS double precision)) - clock_timestamp())) AS wait FROM g
+    SELECT granted, greatest((granted - 1) / rate - ahead, 0) AS wait FROM s
 """)
 
 
@@ -49,7 +52,7 @@ async def reserve(
     values = {
         "channel": channel,
         "rate": rate,
-        "burst": max(1.0, rate),
+        "full": (max(1.0, rate) - 1) / rate,
         "wanted": wanted,
         "patience": patience.total_seconds(),
     }

@@ -15,7 +15,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from engine.core import wire
-from engine.core.commands import Question
+from engine.core.commands import Question, Trace
 from engine.core.inputs import Answered, Settled
 from engine.delivery import AskOrder, Order, Redirect, Retry, answer, deliver
 from engine.delivery.ports import DeliveryPorts
@@ -73,7 +73,7 @@ class JourneyActivities:
             at=at,
             event_id=work.event_id,
             questions=questions,
-            trace=tuple(work.trace),
+            trace=_lines(work),
             trace_from=work.trace_from,
         )
         [values] = await answer(self._ports, [order])
@@ -107,7 +107,7 @@ async def _settled(run: Callable[[Sequence[Order]], Awaitable[Answers]], work: W
         event_id=work.event_id,
         channel_hint=work.channel,
         attempt=work.attempt,
-        trace=tuple(work.trace),
+        trace=_lines(work),
         trace_from=work.trace_from,
     )
     with saying_so():
@@ -125,6 +125,10 @@ async def _settled(run: Callable[[Sequence[Order]], Awaitable[Answers]], work: W
             )
         case _:
             return Result(wire.to_json(found))
+
+
+def _lines(work: Work) -> tuple[Trace, ...]:
+    return tuple(wire.input_from_json(line) for line in work.trace)
 
 
 @contextlib.contextmanager

@@ -68,7 +68,7 @@ class EnrolmentWorkflow:
             )
         else:
             state = wire.state_from_json(given.state)
-        self._course = Course(state, given.inbox, given.scale, given.trace)
+        self._course = Course(state, given.inbox, given.scale, map(wire.input_from_json, given.trace))
         self._trace_from = given.trace_from
 
     @workflow.signal(name=SIGNAL)
@@ -81,7 +81,7 @@ class EnrolmentWorkflow:
         """Where it stands: the core's state, and the trace that is not in the database yet."""
         return {
             "state": wire.to_json(self._course.state),
-            "trace": self._course.trace,
+            "trace": self._lines(),
             "trace_from": self._trace_from,
         }
 
@@ -242,12 +242,15 @@ class EnrolmentWorkflow:
             if self._trace_from == 0:
                 # Its first lines say that it has got under way (`engine.ingest.starts`). They are handed in
                 # again with the next step, since a question may be asked twice.
-                work.trace = list(self._course.trace)
+                work.trace = self._lines()
             return work
         if isinstance(command, Send):
             work.attempt, work.channel = command.attempt, channel
-        work.trace, work.trace_from = list(self._course.trace), self._trace_from
+        work.trace, work.trace_from = self._lines(), self._trace_from
         return work
+
+    def _lines(self) -> list[dict[str, Any]]:
+        return [wire.to_json(line) for line in self._course.trace]
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -267,7 +270,7 @@ class EnrolmentWorkflow:
             exit=exited.exit,
             exit_detail=exited.detail,
             variants=course.state.variants,
-            trace=course.trace,
+            trace=self._lines(),
             trace_from=self._trace_from,
         )
         closing = asyncio.ensure_future(
@@ -295,7 +298,7 @@ class EnrolmentWorkflow:
             scale=given.scale,
             state=wire.to_json(self._course.state),
             inbox=self._course.left(),
-            trace=self._course.trace,
+            trace=self._lines(),
             trace_from=self._trace_from,
         )
 

@@ -16,7 +16,6 @@ from channels.outbox import OutboxAdapter
 from channels.port import Settings
 from channels.receipt import Accepted, Reason
 from channels.testing.fakes import FakeAdapter, MemorySink
-from engine.core import wire
 from engine.core.commands import Trace
 from engine.core.inputs import Settled
 from engine.core.plan import Condition, WaitLength
@@ -450,7 +449,7 @@ async def test_the_trace_is_stored_with_the_claim_and_once(world: World) -> None
     world.fake("sms")
     digest = world.plan(message())
     enrolment = await world.customer(digest)
-    line = wire.to_json(Trace(AT, "began", "hi"))
+    line = Trace(AT, "began", "hi")
     order = replace(world.order(enrolment, digest), trace=(line,), trace_from=3)
 
     await deliver(world.worker(), [order])
