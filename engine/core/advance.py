@@ -19,7 +19,6 @@ Decided races:
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -63,7 +62,7 @@ def begin(
 
 def advance(plan: Plan, state: State, given: Input) -> tuple[State, tuple[Command, ...]]:
     """The state after `given`, and what the driver is to do, in order. `state` itself is left as it was."""
-    turn = _Turn(plan, copy(state), given.at)
+    turn = _Turn(plan, state.__copy__(), given.at)
     if state.phase == "ended":
         turn.ignore(given, "the enrolment has ended")
     else:

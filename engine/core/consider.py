@@ -49,8 +49,7 @@ def consider(
     return turn.state.frozen(), tuple(turn.out)
 
 
-_NAMES: Final = tuple(each.name for each in fields(EntryState))
-_values = attrgetter(*_NAMES)
+_values = attrgetter(*(each.name for each in fields(EntryState)))
 
 
 class _Draft:
@@ -69,8 +68,15 @@ class _Draft:
     contested: tuple[tuple[str, datetime, datetime], ...]
 
     def __init__(self, state: EntryState) -> None:
-        for name, value in zip(_NAMES, _values(state), strict=True):
-            setattr(self, name, value)
+        self.pending_id = state.pending_id
+        self.pending_at = state.pending_at
+        self.pending_order = state.pending_order
+        self.due_at = state.due_at
+        self.live_id = state.live_id
+        self.entered_at = state.entered_at
+        self.entered = state.entered
+        self.ended_at = state.ended_at
+        self.contested = state.contested
 
     def frozen(self) -> EntryState:
         return EntryState(*_values(self))
