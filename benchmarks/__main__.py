@@ -3,6 +3,7 @@
 python -m benchmarks                      all of them, into docs/performance.md
 python -m benchmarks driver simulator     these only, to the terminal
 python -m benchmarks --scale 0.1 --pairs 2    smaller, to see that they work; writes nothing
+BENCH_FULL=1 python -m benchmarks crowd   crowds of a million: hours, and some gigabytes of disk
 """
 
 from __future__ import annotations
@@ -21,7 +22,19 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from benchmarks import burst, driver, intake, latency, memory, simulator
+from benchmarks import (
+    burst,
+    driver,
+    intake,
+    latency,
+    memory,
+    pool_burst,
+    pool_crowd,
+    pool_due,
+    pool_http,
+    pool_waiting,
+    simulator,
+)
 from benchmarks.findings import Finding
 from benchmarks.lab import Lab, opened
 from benchmarks.machine import machine, servers
@@ -29,6 +42,8 @@ from benchmarks.report import page, terminal
 from engine.store.embedded import EmbeddedPostgres
 from engine.temporal.found import find
 
+SHOWN = ("shared_buffers", "max_wal_size", "work_mem", "fsync", "synchronous_commit", "full_page_writes")
+"""Settings of PostgreSQL that decide something."""
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
     "simulator": ("Simulator", simulator.run),
@@ -39,6 +54,13 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
     "latency": ("From event to message", latency.run),
     "burst": ("A burst, and who waits beside it", burst.run),
     "memory": ("Memory of a journey worker", memory.run),
+    "crowd": ("A crowd in the pool", pool_crowd.run),
+    "crowd-entry": ("A crowd's entry", pool_crowd.entry),
+    "crowd-http": ("A crowd by HTTP", pool_http.run),
+    "pool-burst": ("A burst in the pool", pool_burst.run),
+    "pool-trickle": ("From event to message, in the pool", latency.pool),
+    "pool-due": ("Many waits over at once", pool_due.run),
+    "pool-waiting": ("What waiting enrolments cost", pool_waiting.run),
 }
 
 
@@ -52,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if given.list:
         for name, (title, _) in BENCHMARKS.items():
-            print(f"{name:<10} {title}")
+            print(f"{name:<13} {title}")
         return 0
     if unknown := set(given.names) - BENCHMARKS.keys():
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
@@ -64,6 +86,7 @@ def main(arguments: Sequence[str]) -> int:
 async def _run(names: Sequence[str], scale: float, pairs: int, out: Path | None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     began = time.monotonic()
+    full = os.environ.get("BENCH_FULL") == "1"
     about = machine()
     folder = Path(tempfile.mkdtemp(prefix="kairos-bench-"))
     os.environ["KAIROS_HOME"] = str(folder)
@@ -74,13 +97,14 @@ async def _run(names: Sequence[str], scale: float, pairs: int, out: Path | None)
     broken: list[str] = []
     try:
         await asyncio.to_thread(postgres.ensure)
-        about += servers(await asyncio.to_thread(find), await _version(postgres.url("postgres")))
+        about += servers(await asyncio.to_thread(find), await _postgres(postgres.url("postgres")))
         about.append(
             f"{pairs} pairs a comparison, "
             + ("full sizes" if scale == 1 else f"sizes {scale:g} times the full ones: a trial, no verdict")
+            + (", crowds of a million" if full else "")
         )
         print("\n".join(about), flush=True)
-        lab = Lab(folder, postgres, scale, pairs, say=lambda line: print(f"    {line}", file=sys.stderr))
+        lab = Lab(folder, postgres, scale, pairs, full, lambda line: print(f"    {line}", file=sys.stderr))
         for name in names:
             title, run = BENCHMARKS[name]
             print(f"\n{title}", flush=True)
@@ -106,9 +130,14 @@ async def _run(names: Sequence[str], scale: float, pairs: int, out: Path | None)
     return 1 if broken else 0
 
 
-async def _version(url: str) -> str:
+async def _postgres(url: str) -> str:
     async with opened(url) as database, database.connect() as connection:
-        return f"PostgreSQL {(await connection.execute(sa.text('SHOW server_version'))).scalar_one()}"
+
+        async def show(name: str) -> str:
+            return str((await connection.execute(sa.text(f"SHOW {name}"))).scalar_one())
+
+        settings = ", ".join([f"{name} {await show(name)}" for name in SHOWN])
+        return f"PostgreSQL {await show('server_version')}, embedded, on a Unix socket; {settings}"
 
 
 if __name__ == "__main__":

@@ -115,17 +115,18 @@ async def run(lab: Lab) -> list[Finding]:
 async def _ours(flow: Flow, name: str, count: int) -> tuple[float, float]:
     """Seconds until the last call and until the first, from the first event on; then waits for quiet."""
     began = time.time()
-    await _post(flow, name, count)
+    await post(flow, name, count)
     return await _taken(flow, name, count, began)
 
 
-async def _post(flow: Flow, name: str, count: int) -> None:
+async def post(flow: Flow, name: str, count: int, event: str = "burst.begun") -> None:
+    """Sends so many events as fast as the API takes them; `name` is the round's."""
     now = datetime.now(UTC).isoformat()
     events = [
         {
             "type": "track",
             "userId": f"{name}-{number}",
-            "event": "burst.begun",
+            "event": event,
             "messageId": f"{name}-{number}",
             "timestamp": now,
             "properties": {"number": number, "round": f"{name}/{number}"},
@@ -171,7 +172,7 @@ async def _with_waiters(flow: Flow, size: int) -> tuple[float, float, list[float
         await flow.post("/v1/track", event)
     # They came in over some seconds; the burst begins well before the first of them is due.
     began = time.time()
-    await _post(flow, "full", size)
+    await post(flow, "full", size)
     took, first = await _taken(flow, "full", size, began)
     await flow.sink.counted.reached("waited", WAITERS, 120)
     late, arrivals = [], []

@@ -77,8 +77,16 @@ def measured(
 
 def limited(what: str, value: float, target: float, *, unit: str, notes: Sequence[str] = ()) -> Finding:
     """One figure that must stay below a limit."""
-    told = f"at most {figure(target)} {unit}"
-    return Finding(what, "", f"{figure(value)} {unit}", told, value <= target, tuple(notes))
+    return single(what, value, target, "at most", unit=unit, notes=notes)
+
+
+def single(
+    what: str, value: float, target: float, side: Side, *, unit: str, notes: Sequence[str] = ()
+) -> Finding:
+    """One figure of one run, that must reach a target."""
+    met = value >= target if side == "at least" else value <= target
+    told = f"{side} {figure(target)} {unit}"
+    return Finding(what, "", f"{figure(value)} {unit}", told, met, tuple(notes))
 
 
 def figure(value: float) -> str:

@@ -59,10 +59,12 @@ class Flow:
         if answer.json() != {"success": True}:
             raise AssertionError(f"{answer.status_code}: {answer.text[:300]}")
 
-    async def quiet(self, seconds: float = 300) -> None:
-        """Waits until no workflow runs any more that is not meant to wait for long."""
+    async def quiet(self, journey: str | None = None, seconds: float = 300) -> None:
+        """Waits until no workflow (of the journey) runs any more that is not meant to wait for long."""
         deadline = time.monotonic() + seconds
         query = "ExecutionStatus = 'Running'"
+        if journey is not None:
+            query += f" AND KairosJourney = '{journey}'"
         while (await self.client.count_workflows(query)).count:
             if time.monotonic() > deadline:
                 raise AssertionError(f"waited {seconds:.0f} s for the workflows to end")
@@ -71,9 +73,10 @@ class Flow:
 
 @contextlib.asynccontextmanager
 async def flowing(
-    lab: Lab, name: str, files: Callable[[str], Mapping[str, str]], counted_as: Name
+    lab: Lab, name: str, files: Callable[[str], Mapping[str, str]], counted_as: Name, *, pool: int = 0
 ) -> AsyncIterator[Flow]:
-    """API, router, journeys' worker and the webhooks' send worker; `files` makes the project for a sink."""
+    """API, router, journeys' worker and the webhooks' send worker, and so many workers of the pool; `files`
+    makes the project for a sink."""
     url = await lab.database(name)
     port = port_near(0)
     async with contextlib.AsyncExitStack() as stack:
@@ -84,6 +87,7 @@ async def flowing(
         token = await ingest_key(database)
         parts = stack.enter_context(processes(lab.place(name), url, server.address, SECRET=SECRET))
         children = [parts.api(port), parts.router(), parts.journeys(), parts.send("webhook")]
+        children += [parts.pool(f"pool-{number}") for number in range(1, pool + 1)]
         for child in children:
             child.start(wait=False)
         for child in children:

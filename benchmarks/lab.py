@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.cli.applying import apply_project
@@ -22,12 +23,14 @@ from engine.temporal.server import RunningServer, start_server
 
 @dataclass
 class Lab:
-    """`scale` makes every size smaller or larger; `pairs` is how often a comparison is made."""
+    """`scale` makes every size smaller or larger; `pairs` is how often a comparison is made; `full` asks for
+    crowds of a million."""
 
     folder: Path
     postgres: EmbeddedPostgres
     scale: float = 1.0
     pairs: int = 10
+    full: bool = False
     say: Callable[[str], None] = lambda _: None
     _names: Counter[str] = field(default_factory=Counter)
 
@@ -122,3 +125,15 @@ async def until(what: str, done: Callable[[], bool], seconds: float = 300.0, eve
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds:.0f} s for {what}")
         await asyncio.sleep(every)
+
+
+async def until_no_row(database: AsyncEngine, query: sa.TextClause, seconds: float = 300.0) -> None:
+    """Waits until the query gives no row, looking now and then."""
+    deadline = time.monotonic() + seconds
+    while True:
+        async with database.connect() as connection:
+            if (await connection.execute(query)).first() is None:
+                return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:.0f} s for no row of {query.text.strip()}")
+        await asyncio.sleep(0.1)

@@ -27,12 +27,12 @@ def machine() -> list[str]:
     ]
 
 
-def servers(found: Found, postgres_version: str) -> list[str]:
+def servers(found: Found, postgres: str) -> list[str]:
     """Lines about the servers and their settings."""
     return [
         f"Temporal server {found.version}: development server with a file, journal_mode=wal, synchronous=1, "
         "rate limits raised, UI on",
-        f"{postgres_version}, embedded, on a Unix socket, fsync and synchronous_commit on",
+        postgres,
     ]
 
 

@@ -59,3 +59,34 @@ def percentile(samples: Sequence[float], share: float) -> float:
         raise ValueError("no samples")
     ordered = sorted(samples)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`start` + `slope` · x."""
+
+    start: float
+    slope: float
+
+    def at(self, x: float) -> float:
+        return self.start + self.slope * x
+
+
+def line(points: Sequence[tuple[float, float]]) -> Line:
+    """The line with the least squares of distances in y; through a single point and the origin.
+
+    Raises:
+        ValueError: no points, or several that all have the same x.
+    """
+    if not points:
+        raise ValueError("no points")
+    if len(points) == 1:
+        [(x, y)] = points
+        return Line(0.0, y / x)
+    middle_x = sum(x for x, _ in points) / len(points)
+    middle_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - middle_x) ** 2 for x, _ in points)
+    if not spread:
+        raise ValueError("points at one place make no line")
+    slope = sum((x - middle_x) * (y - middle_y) for x, y in points) / spread
+    return Line(middle_y - slope * middle_x, slope)

@@ -1,4 +1,4 @@
-from benchmarks.findings import compared, figure, limited, measured
+from benchmarks.findings import compared, figure, limited, measured, single
 from benchmarks.report import page, terminal
 
 OURS = [8.0] * 10
@@ -26,6 +26,8 @@ def test_a_trial_with_few_pairs_has_no_verdict() -> None:
 def test_limits_are_met_up_to_and_with_themselves() -> None:
     assert limited("lateness", 2.0, 2.0, unit="s").met
     assert not limited("lateness", 2.01, 2.0, unit="s").met
+    assert single("rate", 5_000.0, 5_000.0, "at least", unit="a second").met
+    assert not single("rate", 4_999.0, 5_000.0, "at least", unit="a second").met
     assert measured("rate", [4_000.0, 5_000.0], 5_000, "at least", unit="a second").met
 
 

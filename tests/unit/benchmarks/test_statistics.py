@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from benchmarks.statistics import interval, percentile
+from benchmarks.statistics import interval, line, percentile
 
 
 def test_interval_of_ten_leaves_out_the_outermost_pair() -> None:
@@ -54,3 +54,28 @@ def test_nothing_measured_is_an_error() -> None:
         interval([])
     with pytest.raises(ValueError, match="no samples"):
         percentile([], 0.5)
+
+
+def test_a_line_goes_through_points_that_lie_on_one() -> None:
+    found = line([(100.0, 12.0), (300.0, 32.0), (1_000.0, 102.0)])
+    assert found.start == pytest.approx(2.0)
+    assert found.slope == pytest.approx(0.1)
+    assert found.at(10_000) == pytest.approx(1_002.0)
+
+
+def test_a_line_has_the_least_squares() -> None:
+    # By hand: means 2 and 3, so the slope is (1 · 1 + 0 · 1 + 1 · 0) / 2.
+    found = line([(1.0, 2.0), (2.0, 4.0), (3.0, 3.0)])
+    assert found.start == pytest.approx(2.0)
+    assert found.slope == pytest.approx(0.5)
+
+
+def test_one_point_and_the_origin_make_a_line() -> None:
+    assert line([(100.0, 25.0)]).at(1_000) == 250.0
+
+
+def test_points_that_make_no_line_are_an_error() -> None:
+    with pytest.raises(ValueError, match="no points"):
+        line([])
+    with pytest.raises(ValueError, match="no line"):
+        line([(1.0, 2.0), (1.0, 3.0)])
