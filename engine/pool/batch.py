@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BATCH: Final = 1_000
+BATCH: Final = 500
+SMALL: Final = 50
+"""Rows of a batch that need not take its turn among the large ones."""
 BEHIND: Final = timedelta(milliseconds=200)
 """Scaled clocks only: how long to wait for what has happened and was not routed yet."""
 NO_CHANNEL: Final = timedelta(seconds=5)
@@ -75,7 +77,10 @@ async def run_batch(ports: PoolPorts, journey: str, shard: int, limit: int = BAT
     async with ports.database.connect() as connection:
         ticking = await clock.load(connection)
         rows = await pool.due_batch(connection, journey, shard, now, limit)
-    return Ran(len(rows), await _run(ports, rows, ticking))
+    if len(rows) <= SMALL:
+        return Ran(len(rows), await _run(ports, rows, ticking))
+    async with ports.gate:
+        return Ran(len(rows), await _run(ports, rows, ticking))
 
 
 async def _run(ports: PoolPorts, rows: Sequence[Row], ticking: ScaledClock) -> int:
