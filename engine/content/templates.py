@@ -22,7 +22,7 @@ _ONE_LINE = frozenset({"subject", "title"})
 """Parts that become one line: a line break in a subject would begin a header of its own."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rendered:
     """`parts` by name (`subject`, `text`, …). `digest` names the sources they were rendered from."""
 

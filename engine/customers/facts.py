@@ -19,7 +19,7 @@ from engine.store.events import Event
 from engine.store.profiles import Profile
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FactsRequest:
     """One customer at the logical instant `now`.
 

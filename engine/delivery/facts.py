@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Look:
     """One enrolment at one instant. `event_id` None is its trigger; `expressions` say what will be asked."""
 

@@ -23,7 +23,7 @@ Place = tuple[str, str]
 """(enrolment id, step)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Order:
     """Do the `Send` or `Perform` of one step. `at` and `event_id` are those of the command.
 

@@ -37,7 +37,7 @@ class Traced(Protocol):
     def trace_from(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Said:
     """A `message.*` event: about one delivery, kept once whatever happens twice."""
 

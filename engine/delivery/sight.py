@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Enrolment:
     """`profile_id` is the profile that lives on, also after a merge."""
 

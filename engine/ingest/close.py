@@ -46,7 +46,7 @@ class Ports(Protocol):
     def database(self) -> AsyncEngine: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Close:
     """The end of one enrolment, with what is not written yet of its way there.
 

@@ -19,7 +19,7 @@ SOURCE: Final = "kairos"
 """The source of events that the engine makes itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Internal:
     """An event of ours. `message_id` makes it unique: the same one again changes nothing.
 

@@ -13,7 +13,7 @@ from engine.core.plan import Category
 ConsentRule = Literal["opt_in", "opt_out", "not_needed"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """May this message go out, and by which of `channels` (in the author's order)?"""
 
@@ -24,7 +24,7 @@ class Request:
     holdout: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Profile:
     """What the rules may know of one customer."""
 

@@ -49,7 +49,7 @@ _PLAIN: Final = State("", "")
 assert {*_NAMES, "enrolment_id", "key", "holdout", "entered_at"} == {field.name for field in fields(State)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Kept:
     """What a row keeps. `lines`: how many lines of its trace are stored. `retry_at`: wall, when the open
     command is to be tried again. `faults`: how often in a row it could not be worked on."""

@@ -29,7 +29,7 @@ class DeliveryKey(NamedTuple):
     entry_month: date
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewDelivery:
     """A message to claim. `key` is `engine.core.identity.delivery_key`, `at` the step's logical instant."""
 
@@ -44,7 +44,7 @@ class NewDelivery:
     template: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery:
     """A delivery as stored. `state` is one of `engine.store.tables.DELIVERY_STATES`."""
 
@@ -217,7 +217,7 @@ async def write_batch(
     return {DeliveryKey(row.enrolment_id, row.step, row.entry_month) for row in result}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sending:
     """A claim about to be handed to an adapter, with the `attempts` it was claimed with."""
 
@@ -257,7 +257,7 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
     """How a delivery came out.
 

@@ -24,7 +24,7 @@ def entry_month(entered_at: datetime) -> date:
     return entered_at.astimezone(UTC).date().replace(day=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Enrolment:
     """An enrolment as stored. `entered_at`, `ended_at`, `converted_at` are logical."""
 
@@ -57,7 +57,7 @@ class Enrolment:
         return entry_month(self.entered_at)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class End:
     """How an enrolment ended, at the logical instant `at`, and what else its row is to say of its way."""
 
@@ -274,7 +274,7 @@ async def set_converted(connection: AsyncConnection, conversions: Sequence[tuple
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Progress:
     """What moved in a live enrolment. `answers` and `variants` are added to what is there."""
 

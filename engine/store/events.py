@@ -18,7 +18,7 @@ from engine.store.shards import shard_of
 from engine.store.tables import EVENTS_CHANNEL, SHARDS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewEvent:
     """An event to be kept. `event_id` is `engine.core.identity.event_id(source, message_id)`."""
 

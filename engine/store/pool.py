@@ -38,7 +38,7 @@ class NewRow:
     profile_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """A row that is due. `state` is what was stored last; None has not begun."""
 
@@ -49,7 +49,7 @@ class Row:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stored:
     """What becomes of a row: `left` of its inbox waits for its turn."""
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engine.store import batch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Profile:
     """A profile as stored. `addresses` holds the current address by kind (`email`, `phone`, `wechat`, …)."""
 
