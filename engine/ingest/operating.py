@@ -40,11 +40,14 @@ class Operated:
     told: int
 
 
-async def operate(database: AsyncEngine, journey: str, action: Action, *, end: bool = False) -> Operated:
+async def operate(
+    database: AsyncEngine, journey: str, action: Action, *, end: bool = False, at: datetime | None = None
+) -> Operated:
     """Does it, in one transaction. The same again tells those under way again, which is harmless.
 
     Args:
         end: with `archive`, end those under way (exit `cancelled`).
+        at: the logical instant; None is now.
 
     Raises:
         CannotOperate: it was never applied, or is archived and cannot be paused.
@@ -59,9 +62,9 @@ async def operate(database: AsyncEngine, journey: str, action: Action, *, end: b
         before, status = known[journey][0], _BECOMES[action]
         if action == "pause" and before == "archived":
             raise CannotOperate(f"`{journey}` is archived; `kairos resume {journey}` makes it live again")
-        at = (await clock.load(connection)).now()
-        await journeys.set_status(connection, [journey], status, at)
-        control = _control(action, before, at, end)
+        when = at or (await clock.load(connection)).now()
+        await journeys.set_status(connection, [journey], status, when)
+        control = _control(action, before, when, end)
         told = 0
         if control is not None:
             told = await tell_journey(connection, journey, control)

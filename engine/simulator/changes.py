@@ -30,9 +30,11 @@ def change(run: Simulation, person: Person, given: Change) -> None:
             run.enter(person, journey, given.data, at, given.id)
     elif given.kind in ("pause", "resume"):
         for journey in run.journeys.values():
-            journey.paused = given.kind == "pause"
+            if given.journey in (None, journey.name):
+                journey.paused = given.kind == "pause"
         for enrolment in tuple(person.live):
-            run.advance(enrolment, Control("pause" if given.kind == "pause" else "resume", at))
+            if given.journey in (None, enrolment.journey.name):
+                run.advance(enrolment, Control("pause" if given.kind == "pause" else "resume", at))
 
 
 def identify(run: Simulation, person: Person, data: Mapping[str, Any]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 from engine.core.plan import Plan
 from engine.language.catalogue import Catalogue
 from engine.language.installation import Installation
+from engine.simulator.person import Change, Happening
 from engine.simulator.report import Report, report_on
 from engine.simulator.settings import Renderer, StandIns, Surroundings
 from engine.simulator.simulation import Simulation
@@ -37,6 +39,7 @@ def simulate(
     *,
     render: Renderer | None = None,
     stand_ins: StandIns | None = None,
+    controls: Sequence[Change] = (),
 ) -> Report:
     """Runs journeys over messages shaped as `/v1/track` and `/v1/identify` bodies.
 
@@ -45,12 +48,23 @@ def simulate(
         until: ends the run there; None goes on after the last message until every enrolment has ended.
         source: goes into event ids, as the write key's source does.
         stand_ins: take the place of webhooks and actions; without them every call is done and answers null.
+        controls: pauses and resumes of journeys, by an operator; at one instant before all events.
 
     Raises:
         KeyError: no such journey.
     """
     with _without_collector():
-        return _simulate(project, journeys, messages, until, source, render, stand_ins or StandIns())
+        return _simulate(
+            project, journeys, messages, until, source, render, stand_ins or StandIns(), controls
+        )
+
+
+def _with(controls: Sequence[Change], script: Iterable[Happening]) -> deque[Happening]:
+    """A script with these controls, each before what else happens at its instant."""
+    happenings: list[Happening] = [*controls, *script]
+    return deque(
+        sorted(happenings, key=lambda each: each.at)
+    )  # stable: at one instant the controls come first
 
 
 @contextmanager
@@ -74,6 +88,7 @@ def _simulate(
     source: str,
     render: Renderer | None,
     stand_ins: StandIns,
+    controls: Sequence[Change],
 ) -> Report:
     names = list(project.plans) if journeys is None else journeys
     surroundings = Surroundings(
@@ -85,6 +100,8 @@ def _simulate(
     for message in stream:
         crowd.take(message)
     for person in crowd.people:
+        if controls:
+            person.script = _with(controls, person.script)
         run.add(person)
     run.run(until)
     run.enrolments.sort(key=lambda enrolment: (enrolment.entered_at, enrolment.id))

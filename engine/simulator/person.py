@@ -36,7 +36,10 @@ class SimulatedEvent:
 
 @dataclass(slots=True, eq=False)
 class Change:
-    """Something other than an event that happens to a customer: data from a script or a stream."""
+    """Something other than an event that happens to a customer: data from a script or a stream.
+
+    A pause or resume without a `journey` is one of every journey that runs.
+    """
 
     kind: Literal["identify", "consent", "enter", "pause", "resume"]
     at: datetime

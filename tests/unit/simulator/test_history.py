@@ -9,6 +9,7 @@ from typing import Any
 from engine.core.identity import event_id, profile_key
 from engine.language.project import Project, check_project
 from engine.simulator import simulate
+from engine.simulator.person import Change
 from tests.unit.simulator.test_scenarios import CATALOGUE, JOURNEY, TEMPLATES
 
 T0 = datetime(2026, 5, 1, 8, 0, tzinfo=UTC)
@@ -130,3 +131,30 @@ def test_the_same_stream_gives_the_same_report() -> None:
     one, two = (simulate(CART, None, messages).to_json() for _ in range(2))
     assert one == two
     assert one["journeys"]["unpaid-cart"]["entered"] == 40
+
+
+def test_a_pause_holds_the_customers_of_its_journey_and_of_no_other() -> None:
+    late = """
+journey: {name}
+trigger: {{event: cart.emptied}}
+steps: [{{id: {name}-rest, wait: {{for: 10m}}}}, {{id: {name}-mark, update: {{set: {{points: "1"}}}}}}]
+"""
+    both = project(held=late.format(name="held"), free=late.format(name="free"))
+    controls = [
+        Change("pause", T0 + timedelta(minutes=5), journey="held"),
+        Change("resume", T0 + timedelta(minutes=30), journey="held"),
+    ]
+    messages = [
+        track("cart.emptied", 0, "u1"),
+        track("cart.emptied", 5, "u2"),
+        track("cart.emptied", 5, "u1"),
+    ]
+    report = simulate(both, None, messages, controls=controls)
+    ended = {(each.journey.name, each.person.external_id): each.state.ended_at for each in report.enrolments}
+    assert ended == {
+        ("held", "u1"): T0 + timedelta(minutes=30),
+        ("free", "u1"): T0 + timedelta(minutes=10),
+        ("free", "u2"): T0 + timedelta(minutes=15),
+    }
+    assert report.journeys["held"].refused == {"paused": 2}, "at one instant the pause comes first"
+    assert report.journeys["free"].refused == {"live": 1}
