@@ -48,7 +48,18 @@ class Scale:
 class Course:
     """`inbox` holds JSON of inputs that came and were not taken; `trace` lines not written down yet."""
 
-    __slots__ = ("cancelled", "command", "ends", "exited", "inbox", "known_until", "scale", "state", "trace")
+    __slots__ = (
+        "cancelled",
+        "command",
+        "ends",
+        "exited",
+        "inbox",
+        "known_until",
+        "resumed_at",
+        "scale",
+        "state",
+        "trace",
+    )
 
     def __init__(
         self,
@@ -65,6 +76,8 @@ class Course:
         """Ends whose time on a scaled clock has not come."""
         self.known_until: datetime | None = None
         """On a scaled clock: up to when everything that happened has come."""
+        self.resumed_at: datetime | None = None
+        """When a pause was lifted, logically: what fell due meanwhile is done then."""
         self.cancelled = False
         self.command: OpenCommand | None = None
         self.exited: Exited | None = None
@@ -73,7 +86,10 @@ class Course:
 
     def take(self, plan: Plan, given: Input) -> None:
         """Gives the core one input, and keeps what it wants done."""
+        paused = self.state.paused
         self.state, commands = advance(plan, self.state, given)
+        if paused and not self.state.paused:
+            self.resumed_at = given.at
         for command in commands:
             if isinstance(command, Trace):
                 self.trace.append(command)
@@ -111,7 +127,7 @@ class Course:
             if self._end_before(wake_at, now):
                 self.take(plan, self.ends.pop(0))
             elif wake_at is not None and self._is_due(wake_at, now) and self._knows(wake_at):
-                self.take(plan, Due(self.own(wake_at, now)))
+                self.take(plan, Due(self._fires_at(wake_at, now)))
             else:
                 return
 
@@ -151,6 +167,11 @@ class Course:
 
     def wall(self, instant: datetime) -> datetime:
         return self.scale.wall(instant) if self.scale else instant
+
+    def _fires_at(self, instant: datetime, now: datetime) -> datetime:
+        """`at` for the timer due at `instant`."""
+        at = self.own(instant, now)
+        return at if self.resumed_at is None else max(at, self.resumed_at)
 
     def _is_due(self, instant: datetime, now: datetime) -> bool:
         return self.wall(instant) <= now
