@@ -97,7 +97,8 @@ def unpack(stored: bytes, row: Enrolment, plan: Plan) -> Kept:
     """What `pack` wrote for the same enrolment and plan."""
     data, epoch = orjson.loads(stored), row.entered_at
     state = fresh(row).state
-    state.entered_at = epoch
+    begun = _NAMES["phase"] in data  # that of one that has not begun is as in a new state
+    state.entered_at = epoch if begun else None
     state.expires_at = epoch + plan.max_age
     state.variants = dict(row.variants)
     for name, short in _NAMES.items():

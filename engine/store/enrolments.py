@@ -230,7 +230,8 @@ _END = sa.text(f"""
     FROM {
     batch.records(id="uuid", exit="text", detail="text", at="timestamptz", moved_by="uuid", variants="jsonb")
 }
-    WHERE e.id = r.id AND (e.status = 'live' OR (e.exit = 'superseded' AND r.at < e.ended_at))
+    WHERE e.id = r.id AND (e.status = 'live' OR (e.exit = 'superseded' AND (
+        r.at < e.ended_at OR (r.at = e.ended_at AND r.exit <> 'superseded'))))
     RETURNING {batch.columns(Enrolment, "e")}
 """).columns(**_TYPES)
 
@@ -239,7 +240,7 @@ async def end_batch(connection: AsyncConnection, ends: Sequence[End]) -> dict[st
     """Ends live enrolments; returns those that were live, by id, as they stand now.
 
     The first exit is not rewritten, but for one: `superseded` is written before the enrolment knows of it,
-    so an end that turns out to be earlier counts.
+    so an end that turns out to be earlier counts, also one that came first at the same instant.
     """
     first = {end.enrolment_id: end for end in reversed(ends)}
     if not first:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
+from engine.core.inputs import EventSeen, Exit
 from engine.core.plan import (
     Arm,
     Branch,
@@ -34,6 +35,7 @@ from engine.core.plan import (
     WaitTime,
     WaitWindow,
 )
+from engine.core.state import Phase, State
 
 MOST_STEPS = 15
 START = datetime(2026, 3, 27, 8, 0, tzinfo=UTC)
@@ -287,3 +289,62 @@ def customers(draw: st.DrawFn) -> Customer:
     first = Moment(START, "cart.updated", {"n": 3, "k": "x"})
     rest = draw(st.lists(moments(), max_size=14))
     return Customer(profile, tuple(sorted([first, *rest], key=lambda moment: moment.at)))
+
+
+# --- states ---------------------------------------------------------------------------------------------
+
+names = st.text("abcdefgh-", min_size=1, max_size=12)
+ids = st.uuids().map(str)
+steps = st.none() | names
+phases: st.SearchStrategy[Phase] = st.sampled_from(
+    ["new", "waiting", "asking", "sending", "performing", "held", "ended"]
+)
+ends: st.SearchStrategy[Exit | None] = st.sampled_from(
+    [None, "completed", "goal", "exit_rule", "superseded", "expired", "cancelled", "failed"]
+)
+instants = st.timedeltas(timedelta(days=-2000), timedelta(days=3000)).map(lambda since: START + since)
+some_events = st.lists(
+    st.builds(
+        EventSeen,
+        id=ids,
+        name=st.sampled_from(EVENTS),
+        at=instants,
+        occurred_at=instants,
+        order=st.integers(0, 2**62),
+        held=st.lists(names, max_size=3).map(tuple),
+    ),
+    max_size=3,
+).map(tuple)
+
+
+@st.composite
+def states(draw: st.DrawFn, enrolment_id: str, key: str, holdout: bool, entered_at: datetime) -> State:
+    """Any state of an enrolment, also such as no course of events leads to. One that has not begun has not
+    entered."""
+    phase = draw(phases)
+    return State(
+        enrolment_id,
+        key,
+        holdout,
+        phase=phase,
+        at=draw(st.none() | instants),
+        entered_at=None if phase == "new" else entered_at,
+        expires_at=draw(st.none() | instants | st.just(entered_at + timedelta(days=30))),
+        step=draw(steps),
+        begun_at=draw(st.none() | instants),
+        before_at=draw(st.none() | instants),
+        timer=draw(st.none() | instants),
+        moved_by=draw(st.none() | ids),
+        ask_id=draw(st.integers(0, 2**31)),
+        asked=draw(st.sampled_from(["rules", "step"])),
+        attempt=draw(st.integers(1, 1000)),
+        late=draw(st.timedeltas(timedelta(0), timedelta(days=400))),
+        paused=draw(st.booleans()),
+        variants=draw(st.dictionaries(names, names, max_size=3)),
+        inbox=draw(some_events),
+        queue=draw(some_events),
+        noted=draw(ends),
+        seen=tuple(draw(st.lists(ids, max_size=4))),
+        exit=draw(ends),
+        ended_at=draw(st.none() | instants),
+    )

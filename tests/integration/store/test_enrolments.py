@@ -60,6 +60,21 @@ async def test_the_first_exit_is_never_rewritten(connection: AsyncConnection) ->
     assert (found.status, found.exit, found.ended_at) == ("ended", "goal", end.at)
 
 
+@pytest.mark.parametrize(("seconds", "exit"), [(-1, "goal"), (0, "goal"), (1, "superseded")])
+async def test_an_end_that_came_no_later_than_the_restart_counts(
+    connection: AsyncConnection, seconds: int, exit: str
+) -> None:
+    """`superseded` is written before the enrolment hears of it; it may have reached its goal by then."""
+    enrolment = an_enrolment()
+    await enrolments.insert_batch(connection, [enrolment])
+    restart = End(enrolment.id, "superseded", NOON)
+    await enrolments.end_batch(connection, [restart])
+    await enrolments.end_batch(connection, [End(enrolment.id, "goal", NOON + timedelta(seconds=seconds))])
+    assert await enrolments.end_batch(connection, [restart]) == {}, "the same again changes nothing"
+    found = (await enrolments.get_batch(connection, [enrolment.id]))[enrolment.id]
+    assert found.exit == exit
+
+
 async def test_the_earliest_conversion_stays_also_after_the_end(connection: AsyncConnection) -> None:
     enrolment = an_enrolment()
     await enrolments.insert_batch(connection, [enrolment])
