@@ -131,6 +131,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     session.config.stash[EXIT_STATUS] = int(exitstatus)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says how many generated enrolments were held against the simulator."""
+    passed = terminalreporter.stats.get("passed", ())
+    compared = [count for report in passed for name, count in report.user_properties if name == "compared"]
+    if compared:
+        terminalreporter.write_line(f"{sum(compared):,} generated enrolments ran as they were simulated")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     # Temporal's SDK now and then crashes while Python ends, after all work is done, and then the exit code

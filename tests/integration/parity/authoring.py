@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import yaml
 
+from engine.language.actions import ActionSignature
+from engine.sdk import Action
+from tests.integration.parity.actions import approve, decline
+
+ACTIONS: Final[dict[str, Action]] = {each.name: each for each in (approve, decline)}
 CHANNELS = {"sms": ("text",), "email": ("subject", "text"), "push": ("title", "body")}
 EVENTS = ("cart.updated", "order.paid", "page.viewed")
 ZONES = ("profile", "installation", "Asia/Shanghai", "America/St_Johns")
 CLOCKS = ("00:00", "02:30", "09:00", "21:00", "23:59")
 LENGTHS = ("1m", "5m", "30m", "1h", "90m", "5h", "1d", "1d12h")
-MOST_STEPS = 12
+MOST_STEPS = 15
 Step = dict[str, Any]
 T = TypeVar("T")
 
@@ -41,7 +46,13 @@ class Author:
     """Writes one journey. `name` prefixes its steps, attributes and tags, so that journeys do not compete."""
 
     def __init__(
-        self, random: Random, name: str, url: str, enterable: str | None = None, run_as: str | None = None
+        self,
+        random: Random,
+        name: str,
+        url: str,
+        enterable: str | None = None,
+        run_as: str | None = None,
+        actions: bool = False,
     ) -> None:
         """`enterable` is the journey that this one may enter; without one it is entered itself."""
         self.random = random
@@ -49,6 +60,7 @@ class Author:
         self.url = url
         self.enterable = enterable
         self.run_as = run_as
+        self.actions = actions
         self.left = random.randint(4, MOST_STEPS)
         self.made = 0
         self.enters = False
@@ -144,6 +156,8 @@ class Author:
             self.update,
             self.webhook,
         ]
+        if self.actions:
+            kinds.append(self.action)
         if self.enterable and self.alone:
             kinds.append(self.enter)
         if depth:
@@ -243,6 +257,17 @@ class Author:
             webhook["on_failure"] = "stop"
         return {"webhook": webhook}
 
+    def action(self, id: str, depth: int) -> Step:
+        action: dict[str, Any] = {"name": self.pick(("approve", "approve", "decline"))}
+        if action["name"] == "approve" and not depth:
+            self.answers.append(f"{self.name}_{self.made}")
+            action["save_as"] = self.answers[-1]
+        if self.chance(0.5):
+            action["with"] = {"n": "event.n"}
+        if self.chance(0.3):
+            action["on_failure"] = "stop"
+        return {"action": action}
+
     def enter(self, id: str, depth: int) -> Step:
         self.enters = True
         return {"enter": {"journey": self.enterable, "with": {"n": self.pick(("event.n", "trigger.n", 7))}}}
@@ -260,17 +285,35 @@ def write(data: Any) -> str:
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=110)
 
 
-def author_project(random: Random, journeys: int, url: str, run_as: str | None = None) -> dict[str, str]:
-    """The files of a project with this many journeys, and those that they `enter`."""
+def signatures() -> dict[str, ActionSignature]:
+    """What the checker needs to know of `ACTIONS`."""
+    return {name: each.signature for name, each in ACTIONS.items()}
+
+
+RunAs = Literal["workflow", "pool", "both"]
+_OTHER: Final = {"workflow": "pool", "pool": "workflow"}
+
+
+def author_project(
+    random: Random, journeys: int, url: str, run_as: RunAs = "workflow", actions: bool = False
+) -> dict[str, str]:
+    """The files of a project with this many journeys, and those that they `enter`.
+
+    `run_as` is their driver; with `both` they take turns, and an `enter` leads from one driver to the other.
+    """
     catalogue = {**CATALOGUE, "profile": dict(CATALOGUE["profile"]), "tags": list(CATALOGUE["tags"])}
     files = {"kairos.yaml": write({"version": 1, "time_zone": "Europe/Berlin"})}
     for number in range(journeys):
         # One that is entered is entered by one journey only: two of them would compete.
         name, entered = f"j{number}", f"entered{number}"
-        author = Author(random, name, url, entered, run_as)
+        driver: str = run_as
+        if run_as == "both":
+            driver = "pool" if number % 2 else "workflow"
+        author = Author(random, name, url, entered, driver, actions)
         written = [(author, author.journey())]
         if author.enters:
-            other = Author(random, entered, url, run_as=run_as)
+            its_driver = _OTHER[driver] if run_as == "both" else driver
+            other = Author(random, entered, url, run_as=its_driver, actions=actions)
             written.append((other, other.journey()))
         for each, journey in written:
             files[f"journeys/{each.name}.yaml"] = write(journey)

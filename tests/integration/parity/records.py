@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.core.commands import Trace
-from engine.simulator import Report
-from engine.store import enrolments, outbox, traces
+from engine.simulator.person import Enrolment
+from engine.store import enrolments as rows_of
+from engine.store import outbox, traces
 from engine.store.enrolments import Filter
 
 
@@ -50,9 +51,9 @@ def _lines(trace: Iterable[Trace]) -> tuple[Any, ...]:
     )
 
 
-def of_simulation(report: Report) -> Records:
+def of_simulation(enrolments: Iterable[Enrolment]) -> Records:
     found = {}
-    for enrolment in report.enrolments:
+    for enrolment in enrolments:
         state = enrolment.state
         found[enrolment.id] = Record(
             enrolment.journey.name,
@@ -62,17 +63,23 @@ def of_simulation(report: Report) -> Records:
             state.exit,
             _iso(state.ended_at),
             _iso(enrolment.converted_at),
-            dict(state.variants),
+            _taken(enrolment),
             tuple(sorted((m.at.isoformat(), m.channel, m.template) for m in enrolment.messages)),
             _lines(enrolment.trace),
         )
     return found
 
 
+def _taken(enrolment: Enrolment) -> dict[str, str]:
+    """Variants taken; one that a scenario forces is in the state before its split is reached."""
+    taken = {line.step for line in enrolment.trace if line.result == "took"}
+    return {step: name for step, name in enrolment.state.variants.items() if step in taken}
+
+
 async def of_database(database: AsyncEngine, people: Mapping[str, str]) -> Records:
     """`people`: profile key to external id."""
     async with database.connect() as connection:
-        rows = await enrolments.find(connection, Filter(), limit=100_000)
+        rows = await rows_of.find(connection, Filter(), limit=100_000)
         told = await traces.read_batch(connection, [row.id for row in rows])
         kept = await outbox.find(connection, limit=100_000)
     messages: dict[str, list[tuple[str, str, str]]] = {}

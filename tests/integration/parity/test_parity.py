@@ -1,29 +1,27 @@
 """Generated journeys and customers: what the simulator says is what runs, enrolment by enrolment.
 
-A failing case prints what is needed to run it alone: the journey's text, the customer's messages, both sides.
-`PARITY_SEED=N` runs another one.
+Half of the journeys run as workflows and half in the pool; an `enter` leads from one driver to the other. A
+failing case prints as a project that can be run alone. `PARITY_SEED=N` runs another one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
 
 from channels.testing.sink import FakeHttpSink
-from engine.core.identity import event_id, profile_key
-from engine.language.project import check_project
-from engine.simulator import Report, StandIns, simulate
+from engine.core.identity import event_id
 from engine.store import events, traces
-from tests.integration.harness import SOURCE, Kairos, kairos
-from tests.integration.parity.authoring import author_project
-from tests.integration.parity.crowds import START, Burst, draw_crowd
-from tests.integration.parity.records import Difference, Records, differences, of_database, of_simulation
+from tests.integration.harness import POOL, SOURCE, Kairos, kairos
+from tests.integration.parity.cases import draw_case, simulated
+from tests.integration.parity.crowds import START, Burst
+from tests.integration.parity.keeping import export, shown
+from tests.integration.parity.records import Records, differences, of_database, of_simulation
 
 SECONDS = 20.0
 """How long a run takes on the wall, about."""
@@ -56,33 +54,6 @@ async def settled(running: Kairos, wanted: int) -> None:
         await asyncio.sleep(1)
 
 
-def simulated(files: dict[str, str], bursts: Sequence[Burst]) -> Report:
-    project = check_project(files)
-    assert not project.errors, project.errors
-    fails = {
-        step.id
-        for plan in project.plans.values()
-        for step in plan.steps.values()
-        if "fail?" in str(getattr(step, "spec", ""))
-    }
-    answers = {step.id: {"ok": True} for plan in project.plans.values() for step in plan.steps.values()}
-    messages = [message for burst in bursts for message in burst.messages]
-    stand_ins = StandIns(answers=answers, fails=frozenset(fails))
-    return simulate(project, None, messages, source=SOURCE, stand_ins=stand_ins)
-
-
-def told(difference: Difference, files: dict[str, str], bursts: Sequence[Burst]) -> str:
-    """A difference with all that is needed to run it alone."""
-    mine = [
-        json.dumps(message)
-        for burst in bursts
-        for message in burst.messages
-        if message["userId"] == difference.customer
-    ]
-    lines = "\n".join(mine)
-    return f"{difference}\n{files[f'journeys/{difference.journey}.yaml']}\n{lines}"
-
-
 async def lag(running: Kairos, bursts: Sequence[Burst]) -> float:
     """How many seconds after its time the latest message was routed."""
     at = {event_id(SOURCE, m["messageId"]): burst.at for burst in reversed(bursts) for m in burst.messages}
@@ -98,36 +69,48 @@ async def run(
     database_url: str, temporal_address: str, seed: int, journeys: int, customers: int
 ) -> tuple[Records, Records, list[str]]:
     """Both sides, and their differences in words. Longer than the grace nothing may have lagged."""
-    random = Random(seed)
     async with FakeHttpSink() as sink:
-        files = author_project(random, journeys, sink.url)
-        bursts = draw_crowd(random, customers)
-        report = simulated(files, bursts)
-        wanted = of_simulation(report)
+        case = draw_case(Random(seed), sink.url, journeys=journeys, customers=customers, run_as="both")
+        report = simulated(case)
+        wanted = of_simulation(report.enrolments)
         assert report.ended_at is not None
         speed = (report.ended_at - START).total_seconds() / SECONDS
         start = START - timedelta(seconds=LEAD * speed)
-        async with kairos(database_url, temporal_address, start=start, speed=speed, grace=GRACE) as running:
-            await running.apply(files)
-            await play(running, bursts)
+        async with kairos(
+            database_url, temporal_address, start=start, speed=speed, grace=GRACE, parts=POOL
+        ) as running:
+            await running.apply(case.files)
+            await play(running, case.bursts)
             await settled(running, len(wanted))
-            people = {profile_key("external_id", f"c{n}"): f"c{n}" for n in range(customers)}
-            ran = await of_database(running.database, people)
-            behind = await lag(running, bursts)
+            ran = await of_database(running.database, case.people)
+            behind = await lag(running, case.bursts)
     assert behind < GRACE, f"the machine is too busy for this: {behind:.1f} s behind, the grace is {GRACE} s"
     found = differences(ran, wanted)
     short = [str(one) for one in found]
     if found:
-        short.append(told(found[0], files, bursts))
+        short.append(shown(export(case, found[0].customer, found[0].journey, arrivals=True)))
     return ran, wanted, short
 
 
+def by_driver(records: Records) -> dict[str, int]:
+    """How many enrolments each driver had: the journeys take turns."""
+    pool = sum(
+        (int(one.journey.lstrip("jentrd")) % 2 == 1) != one.journey.startswith("entered")
+        for one in records.values()
+    )
+    return {"pool": pool, "workflow": len(records) - pool}
+
+
 @pytest.mark.timeout(240)
-async def test_generated_journeys_run_as_they_are_simulated(database_url: str, temporal_address: str) -> None:
+async def test_generated_journeys_run_as_they_are_simulated(
+    database_url: str, temporal_address: str, record_property: Callable[[str, object], None]
+) -> None:
     seed = int(os.environ.get("PARITY_SEED", "1"))
-    ran, wanted, found = await run(database_url, temporal_address, seed, journeys=8, customers=8)
-    assert len(wanted) > 80, "too little happened to prove anything"
+    ran, wanted, found = await run(database_url, temporal_address, seed, journeys=10, customers=8)
+    counts = by_driver(wanted)
+    assert min(counts.values()) > 40, f"too little happened to prove anything: {counts}"
     assert not found, f"{len(found)} differences in {len(ran)} enrolments, seed {seed}\n" + "\n\n".join(found)
+    record_property("compared", len(wanted))
 
 
 @pytest.mark.slow
@@ -136,5 +119,5 @@ async def test_generated_journeys_run_as_they_are_simulated(database_url: str, t
 async def test_many_generated_journeys_run_as_they_are_simulated(
     database_url: str, temporal_address: str, seed: int
 ) -> None:
-    _, _, found = await run(database_url, temporal_address, seed, journeys=8, customers=8)
+    _, _, found = await run(database_url, temporal_address, seed, journeys=10, customers=8)
     assert not found, f"{len(found)} differences, seed {seed}\n" + "\n\n".join(found)
