@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from engine.core.commands import Ask, Perform, Send
+from engine.core.commands import Ask, Perform, Send, Trace
 from engine.core.driving import Course, Scale, reopened
 from engine.core.inputs import Answered, Entered, Settled
 from engine.core.plan import Plan
@@ -40,6 +40,8 @@ NO_CHANNEL: Final = timedelta(seconds=5)
 FAULTY: Final = timedelta(seconds=1)
 """After a fault, doubled with each one."""
 MOST_FAULTS: Final = 10
+UNREADABLE: Final = timedelta(minutes=1)
+"""How long to leave alone what cannot even be read: its plan is not there, or a newer version wrote it."""
 
 
 @dataclass(slots=True)
@@ -268,6 +270,16 @@ class _Batch:
 
     async def put_off(self, row: Row, error: Exception) -> None:
         """Leaves an enrolment that cannot be worked on for later; ends it after many tries."""
+        try:
+            await self.count_fault(row, error)
+        except Exception as trouble:
+            if is_outage(trouble):
+                raise
+            log.exception("enrolment %s cannot be read and waits", row.enrolment_id)
+            at = self.ports.wall() + UNREADABLE
+            await in_transaction(self.ports.database, lambda c: pool.postpone(c, [row.enrolment_id], at))
+
+    async def count_fault(self, row: Row, error: Exception) -> None:
         async with self.ports.database.connect() as connection:
             enrolment = (await enrolments.get_batch(connection, [row.enrolment_id])).get(row.enrolment_id)
         if enrolment is None:
@@ -278,7 +290,10 @@ class _Batch:
         faults = kept.faults + 1
         if faults >= MOST_FAULTS:
             at = kept.state.at or enrolment.entered_at
-            close = Close(enrolment.id, "failed", at, detail=type(error).__name__)
+            line = Trace(at, "exited", None, "failed")
+            close = Close(
+                enrolment.id, "failed", at, type(error).__name__, trace=(line,), trace_from=kept.lines
+            )
 
             async def end(connection: AsyncConnection) -> None:
                 if await pool.remove_batch(connection, [row]):

@@ -45,15 +45,18 @@ class Shards:
     @contextlib.asynccontextmanager
     async def hold(self, shard: Shard) -> AsyncIterator[bool]:
         """Whether the shard is ours for the block."""
-        if shard in self._held or not await self._get(shard):
+        if shard in self._held:
             yield False
             return
+        # Before anything is waited for: a session gets a lock that it has a second time too.
         self._held[shard] = asyncio.Event()
+        held = False
         try:
-            yield True
+            held = await self._get(shard)
+            yield held
         finally:
-            del self._held[shard]
-            await asyncio.shield(self._give_back(shard))
+            # Given back before another turn here may ask for it.
+            await asyncio.shield(self._let_go(shard, held))
 
     async def rung(self, shard: Shard, seconds: float) -> bool:
         """Waits until somebody rings for a shard in hand, or that long; whether somebody did."""
@@ -87,6 +90,13 @@ class Shards:
             except Exception:
                 await self._drop()
                 raise
+
+    async def _let_go(self, shard: Shard, held: bool) -> None:
+        try:
+            if held:
+                await self._give_back(shard)
+        finally:
+            del self._held[shard]
 
     async def _give_back(self, shard: Shard) -> None:
         async with self._lock:

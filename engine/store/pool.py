@@ -298,7 +298,10 @@ async def places(
         return {}
     found = {}
     for row in await connection.execute(_PLACES, {"ids": ids}):
-        state = jsonb.loads(bytes(row.state)) if row.state is not None else {}
+        try:
+            state = jsonb.loads(bytes(row.state)) if row.state is not None else {}
+        except ValueError:  # it cannot be worked on either; a list must not fail for it
+            continue
         found[row.enrolment_id] = (state.get(STEP), state.get(VARIANTS, {}))
     return found
 
