@@ -159,12 +159,12 @@ def _shared(lines: Iterable[Trace]) -> list[Trace]:
     return [line for line in lines if line.result != "ignored"]
 
 
-async def until(what: str, holds: Any, seconds: float = 60) -> None:
+async def until(what: str, holds: Any, seconds: float = 60, *, every: float = 0.1) -> None:
     """Waits until `await holds()` is true; the error says `what` was waited for."""
     try:
         async with asyncio.timeout(seconds):
             while not await holds():  # noqa: ASYNC110 - it looks at servers
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(every)
     except TimeoutError:
         raise AssertionError(f"waited {seconds} s for {what}") from None
 
