@@ -81,11 +81,11 @@ FRAMES: dict[str, tuple[str, str]] = {
     "json": ("templates/hello/wechat.json.j2", "<>"),
 }
 WHERE = {
-    "top": "J103 J104 J105 J205 J209 J211 J310",
+    "top": "J103 J104 J105 J205 J209 J310",
     "trigger": "J102 J201 J318 J408 J409 J508",
     "where": "J302 J304 J501 J502 J503 J504 J505 J506 J507 J510",
     "event": "J301",
-    "list": "J202 J210 J401 J402 J407",
+    "list": "J202 J210 J211 J401 J402 J407",
     "step": "J203 J217 J307 J309 J316 J410",
     "id": "J208",
     "wait": "J204 J206 J207 J405",
