@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 AT_ONCE: Final = 32
 """Starts that are unfinished at the same time; as many wakes may be under way beside them."""
 LEAST: Final = 4
-QUICK, SLOW = 0.5, 0.8
+QUICK, SLOW = 0.2, 0.35
 """Wall seconds from a start to its first trace line: below the one more may be unfinished, above the other
 fewer. In between Temporal has enough to do, and whoever waits beside the crowd is not long behind."""
 PATIENCE: Final = 10.0
