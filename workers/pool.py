@@ -12,7 +12,9 @@ from pathlib import Path
 from temporalio.client import Client
 
 from engine.effects.ports import EffectPorts
+from engine.ingest.crowds import Crowds
 from engine.pool.activities import PoolActivities
+from engine.pool.crowd import CrowdActivities
 from engine.pool.ports import PoolPorts
 from engine.pool.shards import Shards
 from engine.pool.worker import pool_worker
@@ -68,7 +70,8 @@ async def _serve(
             patience=timedelta(0),
         )
         shards = await stack.enter_async_context(Shards(database))
-        worker = pool_worker(client, PoolActivities(PoolPorts(work=work), shards))
+        crowds = CrowdActivities(Crowds(database))
+        worker = pool_worker(client, PoolActivities(PoolPorts(work=work), shards), crowds)
         background = [asyncio.create_task(clock.follow()), asyncio.create_task(shards.listen(stop))]
         log.info("pool: ready")
         try:

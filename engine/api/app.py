@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from engine.api import customers, health, intake, operations, problems, running, shapes
+from engine.api import crowds, customers, health, intake, operations, problems, running, shapes
 from engine.api.access import KeyRing
 from engine.api.metrics import Metrics
 from engine.api.observe import Observe
@@ -53,6 +53,8 @@ def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pa
         running.delivery_router,
         operations.router,
         operations.control_router,
+        crowds.router,
+        crowds.control_router,
     ):
         app.include_router(router)
     app.include_router(health.router)
@@ -62,15 +64,16 @@ def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pa
 
 
 def _describe(app: FastAPI) -> None:
-    """Adds to OpenAPI the shape of the one body that is read by hand."""
+    """Adds to OpenAPI the shapes of the bodies that are read by hand."""
     generated = app.openapi
 
     def openapi() -> dict[str, Any]:
         described = generated()
-        shape = shapes.EnterRequest.model_json_schema(ref_template="#/components/schemas/{model}")
         known = described["components"]["schemas"]
-        known.update(shape.pop("$defs", {}))
-        known["EnterRequest"] = shape
+        for body in (shapes.EnterRequest, shapes.CrowdRequest):
+            shape = body.model_json_schema(ref_template="#/components/schemas/{model}")
+            known.update(shape.pop("$defs", {}))
+            known[body.__name__] = shape
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 T = TypeVar("T")
 
@@ -213,6 +213,62 @@ class Asked(Shape):
     event_id: UUID
     enrolment_id: UUID = Field(description="The id that the enrolment has, if it begins.")
     duplicate: bool
+
+
+class CrowdRequest(BaseModel):
+    """Who is to enter: `all`, who has a `tag`, or the profiles named by `identities` and `profile_ids`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {"journey": "spring-sale", "tag": "tea-lover", "properties": {"plan": "trial"}}
+        },
+    )
+
+    journey: Name
+    all: bool = Field(default=False, description="Every profile.")
+    tag: Name | None = Field(default=None, description="Every profile that has this tag.")
+    identities: list[IdentityGiven] | None = Field(default=None, max_length=10_000)
+    profile_ids: list[UUID] | None = Field(default=None, max_length=10_000)
+    properties: dict[str, Any] = Field(default_factory=dict, description="Become the trigger's properties.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        listed = self.identities is not None or self.profile_ids is not None
+        if sum((self.all, self.tag is not None, listed)) != 1:
+            raise ValueError("expected either all, or tag, or identities and profile_ids")
+        return self
+
+
+class Crowd(Shape):
+    """Many profiles on their way into a journey. All of them enter at one logical instant, `entered_at`."""
+
+    id: UUID
+    journey: str = Field(examples=["spring-sale"])
+    digest: str = Field(description="The version of the journey that they enter.")
+    what: Literal["all", "tag", "list"]
+    tag: str | None
+    properties: dict[str, Any]
+    status: Literal["waiting", "entering", "entered", "cancelled", "failed"]
+    total: int | None = Field(description="Profiles to be looked at; null until they are counted.")
+    looked_at: int = Field(description="`entered`, `restarted` and all of `refused` together.")
+    entered: int
+    restarted: int = Field(description="Live already, with `reenter: restart`: ended and begun anew, singly.")
+    refused: dict[str, int] = Field(description="By reason.", examples=[{"live": 12, "too_soon": 3}])
+    unknown: int = Field(description="Of a list: entries that led to no single profile.")
+    created_at: datetime
+    entered_at: datetime | None
+    finished_at: datetime | None
+    error: str | None
+    workflow_id: str = Field(description="What shows it in Temporal's interface.")
+
+
+class CrowdAsked(Crowd):
+    """A crowd that was asked for."""
+
+    not_one: list[int] = Field(
+        description="Places, from 0 in `identities` and on through `profile_ids`, that led to no profile."
+    )
 
 
 EnterRequest.model_rebuild()

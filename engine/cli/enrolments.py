@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from engine.cli.lookup import one_enrolment, one_profile
+from engine.cli.lookup import as_uuid, one_enrolment, one_profile
 from engine.cli.session import (
     CommandError,
     Format,
@@ -21,12 +21,13 @@ from engine.cli.session import (
     table,
 )
 from engine.core.inputs import Exit
-from engine.ingest import manual
+from engine.ingest import crowds, manual
 from engine.store import clock, enrolments
+from engine.store.crowds import Crowd
 from engine.store.enrolments import Enrolment, Filter
 
 if TYPE_CHECKING:
-    from engine.store.connection import AsyncEngine
+    from engine.store.connection import AsyncConnection, AsyncEngine
 
 
 class Status(StrEnum):
@@ -63,14 +64,19 @@ def listed(
 
 
 def cancel(
-    enrolment: Annotated[str, typer.Argument(help="Its id, or JOURNEY/ID as Temporal's UI shows it.")],
+    enrolment: Annotated[
+        str, typer.Argument(help="Its id, or JOURNEY/ID as Temporal's UI shows it; or that of a crowd.")
+    ],
     project: ProjectOption = None,
     format: FormatOption = Format.text,
 ) -> None:
-    """End a live enrolment, exit `cancelled`, once what it is just doing is settled."""
+    """End a live enrolment, exit `cancelled`, once what it is just doing is settled; or stop a crowd."""
 
-    async def work(database: AsyncEngine) -> Enrolment:
+    async def work(database: AsyncEngine) -> Enrolment | Crowd:
         async with database.begin() as connection:
+            crowd = await _crowd(connection, enrolment)
+            if crowd is not None:
+                return crowd
             found = await one_enrolment(connection, enrolment)
             at = (await clock.load(connection)).now()
             if not await manual.cancel(connection, found.id, at):
@@ -78,10 +84,24 @@ def cancel(
             return found
 
     found = on_database("cancel", work)
-    if format is Format.json:
+    if isinstance(found, Crowd):
+        if format is Format.json:
+            print_json({"crowd_id": found.id, "journey": found.journey, "asked": "cancel"})
+        else:
+            typer.echo(f"nobody else enters {found.journey} in crowd {found.id}; those who are in stay")
+    elif format is Format.json:
         print_json({"enrolment_id": found.id, "journey": found.journey, "asked": "cancel"})
     else:
         typer.echo(f"{found.id} of {found.journey} is being cancelled")
+
+
+async def _crowd(connection: AsyncConnection, given: str) -> Crowd | None:
+    """The crowd with this id, stopped; None if there is none."""
+    crowd_id = as_uuid(given.rpartition("/")[2])
+    before = None if crowd_id is None else await crowds.cancel(connection, crowd_id)
+    if before is not None and before.over:
+        raise CommandError(f"crowd {before.id} is over already: {before.status}")
+    return before
 
 
 def enrolment_data(found: Enrolment) -> dict[str, Any]:

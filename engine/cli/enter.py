@@ -1,22 +1,32 @@
-"""`kairos enter`: puts a customer into a journey that is entered by hand."""
+"""`kairos enter`: puts a customer, or many, into a journey that is entered by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from engine.cli.lookup import one_profile, plan_of
-from engine.cli.session import CommandError, Format, FormatOption, ProjectOption, on_database, print_json
+from engine.cli.crowds import Who, enter_crowd
+from engine.cli.lookup import one_profile
+from engine.cli.session import (
+    CommandError,
+    Format,
+    FormatOption,
+    ProjectOption,
+    on_database,
+    print_json,
+    refuse,
+)
 from engine.ingest import manual
 from engine.language.loader import Scalar, load
-from engine.store import clock, enrolments, events, journeys
+from engine.store import clock, enrolments, events
 
 if TYPE_CHECKING:
-    from engine.store.connection import AsyncConnection, AsyncEngine
+    from engine.store.connection import AsyncEngine
 
 PATIENCE: Final = 3.0
 """Seconds to wait for the router's answer."""
@@ -33,23 +43,39 @@ class Asked:
 
 def enter(
     journey: Annotated[str, typer.Argument(help="A journey with `trigger: {manual: …}`.")],
-    customer: Annotated[str, typer.Argument(help="Any identifier, KIND:VALUE, or a profile id.")],
+    customer: Annotated[
+        str | None, typer.Argument(help="Any identifier, KIND:VALUE, or a profile id.")
+    ] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="All customers instead of one.")] = False,
+    tag: Annotated[str | None, typer.Option(help="All customers who have this tag.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="All customers of a list: an identifier a line, or CSV with a header."),
+    ] = None,
     given: Annotated[
         list[str] | None,
         typer.Option("--with", help="NAME=VALUE, a property of the trigger; as often as needed."),
     ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Of many: do not wait until all are in.")] = False,
     project: ProjectOption = None,
     format: FormatOption = Format.text,
 ) -> None:
-    """Put a customer into a journey. Exit code 1: the journey did not let them in."""
+    """Put a customer into a journey, or many at once. Exit code 1: the journey did not let them in."""
     properties = dict(_property(each) for each in given or ())
+    if sum((customer is not None, everybody, tag is not None, file is not None)) != 1:
+        refuse("enter", "expected a customer, or one of --all, --tag and --file")
+    if customer is None:
+        enter_crowd(journey, Who(tag, file), properties, detach=detach, format=format)
+        return
+    one = customer
 
     async def work(database: AsyncEngine) -> Asked:
         async with database.begin() as connection:
-            profile = await one_profile(connection, customer)
-            await _refuse_unknown(connection, journey, properties)
+            profile = await one_profile(connection, one)
             at = (await clock.load(connection)).now()
             try:
+                _, plan = await manual.enterable(connection, journey)
+                manual.refuse_undeclared(plan, properties)
                 asked = await manual.enter_manually(
                     connection, journey, profile.id, properties, uuid.uuid4().hex, at
                 )
@@ -63,18 +89,6 @@ def enter(
     else:
         typer.echo(_in_words(found, journey))
     raise typer.Exit(1 if found.answer == "refused" else 0)
-
-
-async def _refuse_unknown(connection: AsyncConnection, journey: str, given: dict[str, Any]) -> None:
-    """A property that the journey does not declare is a slip of the hand, not something to keep."""
-    digest = (await journeys.standing(connection)).get(journey, (None, None))[1]
-    if digest is None or not given:
-        return  # who enters says what is wrong with the journey
-    declared = (await plan_of(connection, digest)).trigger.properties
-    unknown = [name for name in given if name not in declared]
-    if unknown:
-        there = ", ".join(f"{name} ({kind})" for name, kind in declared.items()) or "none"
-        raise CommandError(f"`{journey}` takes no {', '.join(unknown)}; it takes: {there}")
 
 
 async def _answer(database: AsyncEngine, asked: manual.Asked) -> Asked:

@@ -27,7 +27,7 @@ async def find_profiles(connection: AsyncConnection, customer: str) -> list[Prof
     if colon and kind and value:
         wanted.append((kind, value))
     ids = set((await identities.find_batch(connection, wanted)).values())
-    if (profile_id := _uuid(customer)) is not None:
+    if (profile_id := as_uuid(customer)) is not None:
         ids.add(profile_id)
     found = await profiles.surviving(connection, ids)
     return sorted({profile.id: profile for profile in found.values()}.values(), key=lambda p: p.created_at)
@@ -59,7 +59,7 @@ async def one_enrolment(connection: AsyncConnection, given: str) -> Enrolment:
     Raises:
         CommandError: there is none.
     """
-    enrolment_id = _uuid(given.rpartition("/")[2])
+    enrolment_id = as_uuid(given.rpartition("/")[2])
     found = await enrolments.get_batch(connection, [enrolment_id]) if enrolment_id is not None else {}
     if enrolment_id is None or enrolment_id not in found:
         raise CommandError(f"there is no enrolment {given}; `kairos enrolments` and `kairos find` list them")
@@ -79,7 +79,8 @@ async def plan_of(connection: AsyncConnection, digest: str) -> Plan:
     return plan_from_json(found[digest])
 
 
-def _uuid(text: str) -> str | None:
+def as_uuid(text: str) -> str | None:
+    """An id in its usual form; None for what is none."""
     try:
         return str(uuid.UUID(text))
     except ValueError:

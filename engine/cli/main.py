@@ -27,6 +27,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "diagram": ("diagram",),
     "explain": ("explain",),
     "enter": ("enter",),
+    "crowds": ("crowds",),
     "enrolments": ("enrolments", "cancel"),
     "find": ("find",),
     "outbox": ("outbox",),

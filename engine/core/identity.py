@@ -1,6 +1,7 @@
 """Names that the same input always gives: profile keys, event ids, enrolment ids.
 
-None of them can be read back into a personal value: keys are SHA-256, ids are UUIDv5 over keys and ids.
+None of them can be read back into a personal value: keys are SHA-256, ids are UUIDv5 over keys and ids, or
+UUIDv8 for those who enter in a crowd.
 """
 
 from __future__ import annotations
@@ -42,8 +43,28 @@ def enrolment_id(journey: str, key: str, one_per: str, trigger_event_id: str) ->
     return _uuid5(f"enrolment\x00{journey}\x00{key}\x00{one_per}\x00{trigger_event_id}")
 
 
+def crowd_salt(journey: str, one_per: str, crowd_id: str) -> bytes:
+    """What `crowd_enrolment_id` puts before the profile's key."""
+    return f"enrolment\x00{journey}\x00{one_per}\x00{crowd_id}\x00".encode()
+
+
+def crowd_enrolment_id(journey: str, key: str, one_per: str, crowd_id: str, profile_id: str) -> str:
+    """The id of the enrolment that this crowd makes for this profile and `one_per` text: a UUIDv8.
+
+    Its first digits are those of the crowd's id (an instant), then of the profile's, then of SHA-256 over the
+    rest: who is entered in the order of profiles gets ascending ids, so that indexes grow at their end.
+    `engine.store.crowd_slices` says the same in SQL.
+    """
+    drawn = hashlib.sha256(crowd_salt(journey, one_per, crowd_id) + key.encode()).hexdigest()
+    return f"{crowd_id[:13]}-8{profile_id[:3]}-8{profile_id[3:6]}-{drawn[:12]}"
+
+
 def workflow_id(journey: str, enrolment: str) -> str:
     return f"{journey}/{enrolment}"
+
+
+def crowd_workflow_id(journey: str, crowd_id: str) -> str:
+    return f"crowd/{journey}/{crowd_id}"
 
 
 def customer_token(key: str) -> str:

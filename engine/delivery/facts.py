@@ -13,8 +13,9 @@ from engine.core.plan import Plan
 from engine.customers import facts as customers
 from engine.delivery.ports import LiveProject
 from engine.delivery.sight import Enrolment
+from engine.ingest.conditions import trigger_facts
 from engine.language.catalogue import Catalogue
-from engine.language.expressions import Definitions, Facts, Requirements, evaluate, event_facts, requirements
+from engine.language.expressions import Definitions, Facts, Requirements, evaluate, requirements
 from engine.store import events
 
 if TYPE_CHECKING:
@@ -63,15 +64,9 @@ async def load_facts(
 
 
 def _trigger(look: Look, catalogue: Catalogue, time_zone: str) -> dict[str, Any]:
-    stored = look.enrolment.trigger
-    name = str(stored.get("name", ""))
-    by_hand = look.plan.trigger.kind == "manual"
-    types = look.plan.trigger.properties if by_hand else customers.event_types(catalogue, name)
-    occurred_at = stored.get("occurred_at")
-    instant = (
-        datetime.fromisoformat(occurred_at) if isinstance(occurred_at, str) else look.enrolment.entered_at
-    )
-    return event_facts(name, str(stored.get("id", "")), instant, stored, types, zone_of(time_zone))
+    enrolment = look.enrolment
+    zone = zone_of(time_zone)
+    return trigger_facts(look.plan, enrolment.trigger, enrolment.entered_at, catalogue, zone)
 
 
 def _needs(expressions: tuple[str, ...], definitions: Definitions) -> Requirements:

@@ -17,7 +17,7 @@ from engine.core.commands import Trace
 from engine.core.inputs import Exit
 from engine.ingest.heeded import Heeded
 from engine.ingest.recording import Internal, record_events
-from engine.store import enrolments, traces
+from engine.store import enrolments, entries, traces
 from engine.store.database import in_transaction
 from engine.store.enrolments import End, Enrolment, Progress
 
@@ -124,11 +124,11 @@ async def end_enrolments(
     """Ends those that are live, and records `journey.exited` for each; returns their ids."""
     ended = await enrolments.end_batch(connection, ends)
     if ended:
-        nobody = heeded is not None and EXITED not in await heeded.names(connection)
-        exited = [
-            _exited(row, wall, heeded=not nobody or row.trigger_event_id is not None)
-            for row in ended.values()
-        ]
+        unheeded = set[str]()
+        if heeded is not None and EXITED not in await heeded.names(connection):
+            of_crowds = [(row.id, row.profile_id) for row in ended.values() if row.trigger_event_id is None]
+            unheeded = {i for i, _ in of_crowds} - await entries.awaited(connection, of_crowds)
+        exited = [_exited(row, wall, heeded=row.id not in unheeded) for row in ended.values()]
         await record_events(connection, exited, wall)
     return set(ended)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from engine.core.calendar import zone_of
@@ -88,16 +88,12 @@ class Judge:
             self._zone,
         )
 
-    def trigger(self, plan: Plan, stored: Mapping[str, Any]) -> dict[str, Value]:
+    def trigger(self, plan: Plan, stored: Mapping[str, Any], entered_at: datetime) -> dict[str, Value]:
         """The trigger as expressions see it, from what the enrolment's row keeps of it."""
-        name = str(stored.get("name", ""))
-        types = plan.trigger.properties if plan.trigger.kind == "manual" else self._types(name)
-        occurred_at = datetime.fromisoformat(stored["occurred_at"])
-        return event_facts(name, str(stored.get("id", "")), occurred_at, stored, types, self._zone)
+        return trigger_facts(plan, stored, entered_at, self._catalogue, self._zone)
 
     def _types(self, name: str) -> dict[str, str]:
-        declared = self._catalogue.event(name)
-        return {} if declared is None else {key: one.type for key, one in declared.properties.items()}
+        return _types(self._catalogue, name)
 
     def _facts(
         self,
@@ -108,6 +104,30 @@ class Judge:
     ) -> Facts:
         person = self._people[event.profile_id]
         return replace(person, now=now, event=self.event(event), trigger=trigger, answers=answers or {})
+
+
+def _types(catalogue: Catalogue, name: str) -> dict[str, str]:
+    declared = catalogue.event(name)
+    return {} if declared is None else {key: one.type for key, one in declared.properties.items()}
+
+
+def trigger_facts(
+    plan: Plan, stored: Mapping[str, Any], entered_at: datetime, catalogue: Catalogue, zone: tzinfo
+) -> dict[str, Value]:
+    """The trigger as expressions and templates see it, from what the enrolment's row keeps of it.
+
+    Who entered in a crowd keeps only its id and properties: the name is that of every entry by hand.
+    """
+    by_hand = plan.trigger.kind == "manual"
+    name = str(stored.get("name", MANUAL_ENTRY if by_hand else ""))
+    types = plan.trigger.properties if by_hand else _types(catalogue, name)
+    return event_facts(name, str(stored.get("id", "")), trigger_at(stored, entered_at), stored, types, zone)
+
+
+def trigger_at(stored: Mapping[str, Any], entered_at: datetime) -> datetime:
+    """When the trigger occurred: at entry, if its row does not say."""
+    occurred_at = stored.get("occurred_at")
+    return datetime.fromisoformat(occurred_at) if isinstance(occurred_at, str) else entered_at
 
 
 def trigger_row(event: Event) -> dict[str, Any]:

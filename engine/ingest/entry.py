@@ -191,6 +191,11 @@ class Entry:
         for key in self._triggers.get(event.event_id, ()):
             self._triggered(key, event)
 
+    def end(self, key: EntryKey, at: datetime) -> None:
+        """The enrolment that is held for live has ended."""
+        if (live_id := self._states[key].live_id) is not None:
+            self._consider(key, Ended(live_id, at))
+
     # --- inputs ---------------------------------------------------------------------------------------
 
     def _triggered(self, key: EntryKey, event: Event) -> None:

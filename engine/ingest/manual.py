@@ -6,7 +6,7 @@ controls go to the outbox, behind what is waiting there for the same enrolment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from engine.core.codec import plan_from_json
 from engine.core.identity import enrolment_id, event_id, one_per_text, workflow_id
 from engine.core.inputs import Control, Exit
+from engine.core.plan import Plan
 from engine.core.wire import to_json
 from engine.ingest.conditions import MANUAL_ENTRY
 from engine.ingest.recording import SOURCE, Internal, record_events
@@ -38,17 +39,8 @@ class Asked:
     duplicate: bool = False
 
 
-async def enter_manually(
-    connection: AsyncConnection,
-    journey: str,
-    profile_id: str,
-    properties: Mapping[str, Any],
-    message_id: str,
-    at: datetime,
-) -> Asked:
-    """Asks for an entry at the logical instant `at`; the same `message_id` again changes nothing.
-
-    Whether the customer enters (`reenter`, a live enrolment) is judged by the router, moments later.
+async def enterable(connection: AsyncConnection, journey: str) -> tuple[str, Plan]:
+    """The live plan of a journey that takes people in by hand, and its digest.
 
     Raises:
         EntryRefused: there is no such journey, it takes nobody in by hand, or it is not live.
@@ -65,6 +57,38 @@ async def enter_manually(
             f"journey {journey!r} is entered by the event {plan.trigger.event!r}; "
             "only a journey with `trigger: {manual: true}` is entered by hand"
         )
+    return digest or "", plan
+
+
+def refuse_undeclared(plan: Plan, given: Collection[str]) -> None:
+    """A property that the journey does not declare is a slip of the hand, not something to keep.
+
+    Raises:
+        EntryRefused: there is one.
+    """
+    declared = plan.trigger.properties
+    unknown = [name for name in given if name not in declared]
+    if unknown:
+        there = ", ".join(f"{name} ({kind})" for name, kind in declared.items()) or "none"
+        raise EntryRefused(f"`{plan.journey}` takes no {', '.join(unknown)}; it takes: {there}")
+
+
+async def enter_manually(
+    connection: AsyncConnection,
+    journey: str,
+    profile_id: str,
+    properties: Mapping[str, Any],
+    message_id: str,
+    at: datetime,
+) -> Asked:
+    """Asks for an entry at the logical instant `at`; the same `message_id` again changes nothing.
+
+    Whether the customer enters (`reenter`, a live enrolment) is judged by the router, moments later.
+
+    Raises:
+        EntryRefused: there is no such journey, it takes nobody in by hand, or it is not live.
+    """
+    await enterable(connection, journey)
     owner = (await profiles.surviving(connection, [profile_id])).get(profile_id)
     if owner is None:
         raise EntryRefused(f"there is no profile {profile_id}")

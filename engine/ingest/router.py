@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from engine.ingest.book import Book
-from engine.ingest.routing import BATCH, Routed, Time, route, route_events
+from engine.ingest.routing import BATCH, CrowdWasFirst, Routed, route, route_events
+from engine.ingest.times import Time, time_at
 from engine.store import clock, entries, events, routing
-from engine.store.clock import ScaledClock
 from engine.store.database import in_transaction, is_outage
 from engine.store.listening import Listener
 from engine.store.tables import CLOCK_CHANNEL, EVENTS_CHANNEL, PROJECT_CHANNEL
@@ -31,12 +31,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 POLL: Final = timedelta(seconds=2)
 """How often a router looks round without being woken."""
 AT_ONCE: Final = 4
 """Transactions that one router has open at the same time."""
 TOGETHER: Final = 16
 """Shards of one transaction."""
+TRIES: Final = 10
+"""Of a batch that a crowd gets in the way of."""
 PAUSE: Final = 0.02
 """Wall seconds from one look round to the next: what comes in meanwhile is taken together."""
 
@@ -109,7 +113,7 @@ class Router:
         while left:
             now = left
             try:
-                routed = await in_transaction(self.database, lambda c, now=now: self._route(c, now))  # type: ignore[misc]
+                routed = await self._transaction(lambda c, now=now: self._route(c, now))  # type: ignore[misc]
             except Exception as error:
                 if is_outage(error):
                     raise
@@ -136,18 +140,7 @@ class Router:
 
     async def time(self, connection: AsyncConnection) -> Time:
         """Logical time now, as a batch sees it; no settling runs ahead of a replay."""
-        ticking = await clock.load(connection)
-        wall = self.wall()
-        settle_by = ticking.logical(wall - ticking.grace)
-        if ticking.scaled and (until := await clock.complete_until(connection)) is not None:
-            settle_by = min(settle_by, until)
-        return Time(
-            now=ticking.logical(wall),
-            settle_by=settle_by,
-            wall=wall,
-            exact=ticking.scaled,
-            scale=_scale(ticking) if ticking.scaled else None,
-        )
+        return await time_at(connection, self.wall())
 
     async def _route(self, connection: AsyncConnection, shards: Sequence[int]) -> Routed | None:
         time = await self.time(connection)
@@ -160,7 +153,7 @@ class Router:
         total = 0
         for event in batch:
             try:
-                if not await in_transaction(self.database, lambda c, e=event: self._route_one(c, e)):  # type: ignore[misc]
+                if not await self._transaction(lambda c, e=event: self._route_one(c, e)):  # type: ignore[misc]
                     return None
                 total += 1
             except Exception as error:
@@ -173,6 +166,15 @@ class Router:
                     lambda c, e=event, why=error: events.mark_broken(c, e.event_id, self.wall(), _told(why)),  # type: ignore[misc]
                 )
         return Routed(events=total, more=(shard,) if len(batch) >= self.batch else ())
+
+    async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Runs a batch, again where a crowd was first with one of its customers."""
+        for _ in range(TRIES):
+            try:
+                return await in_transaction(self.database, work)
+            except CrowdWasFirst:
+                log.info("a crowd was first with a customer; the batch is taken again")
+        raise CrowdWasFirst
 
     async def _route_one(self, connection: AsyncConnection, event: events.Event) -> bool:
         if not await routing.try_lock(connection, event.shard):
@@ -192,12 +194,3 @@ def _causes(error: BaseException) -> str:
 def _told(error: Exception) -> str:
     """An error as a record keeps it: its kind, and no value of a customer's."""
     return type(error).__name__
-
-
-def _scale(ticking: ScaledClock) -> dict[str, Any]:
-    return {
-        "epoch_logical": ticking.epoch_logical.isoformat(),
-        "epoch_wall": ticking.epoch_wall.isoformat(),
-        "speed": ticking.speed,
-        "grace_seconds": ticking.grace.total_seconds(),
-    }

@@ -15,20 +15,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.core.advance import SLACK
 from engine.core.assignment import acts_at_once, stands
-from engine.core.identity import workflow_id
 from engine.core.inputs import EntryState
-from engine.core.plan import Plan
 from engine.ingest.book import Book, Edition
 from engine.ingest.close import end_enrolments
-from engine.ingest.conditions import Judge, expressions_of
-from engine.ingest.entry import AFTER_ALL, Entrance, Entry, ended_key, position, trigger_keys
+from engine.ingest.conditions import Judge, expressions_of, trigger_at
+from engine.ingest.crowd_events import remember
+from engine.ingest.entry import Entrance, Entry, ended_key, trigger_keys
 from engine.ingest.people import load_people, withdrawn
-from engine.ingest.wakes import Followed, Followers, Wake
+from engine.ingest.times import Time
+from engine.ingest.wakes import Followers, calls_of, followed, starts_of
 from engine.store import enrolments, entries, events, pool, routing, starts
 from engine.store.enrolments import End, Enrolment
-from engine.store.entries import EntryKey
+from engine.store.entries import EntryKey, WithCrowds
 from engine.store.events import Event
 from engine.store.pool import NewRow
 from engine.store.shards import shard_of
@@ -43,27 +42,9 @@ BATCH: Final = 500
 """Events, and settlings, that one transaction takes, shared among its shards."""
 
 
-@dataclass(frozen=True, slots=True)
-class Time:
-    """The logical time of one batch.
-
-    `now` is now; `settle_by` the instant up to which settlings are due, earlier by the grace of a scaled
-    clock. With a scaled clock (`exact`) everything is given at its own instant, so that lag changes nothing.
-    """
-
-    now: datetime
-    settle_by: datetime
-    wall: datetime
-    exact: bool = False
-    scale: dict[str, Any] | None = None
-    """The scaled clock for enrolments, in JSON."""
-
-    def given_at(self, own: datetime) -> datetime:
-        return own if self.exact else max(own, self.now)
-
-    def instant(self, own: datetime) -> datetime:
-        """The logical instant of something that happened at `own`: its own, unless it is late."""
-        return own if self.exact or self.now - own <= SLACK else self.now
+class CrowdWasFirst(Exception):
+    """A crowd has let in a customer of the batch after it was read. Roll back, and take the batch again: what
+    is decided then knows of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +95,7 @@ async def route_events(
     turn.settle(until, full)
     await _feed(connection, turn, {event.event_id for event in batch})
     await _write(connection, batch, turn, time)
+    await remember(connection, book, batch, turn.crowds)
     settled = Counter(shard_of(key.profile_id) for key in due)
     more = tuple(shard for shard in shards if shard in full or settled[shard] >= limit)
     return Routed(len(batch), len(turn.entry.entrances), len(turn.followers.wakes), more)
@@ -122,9 +104,17 @@ async def route_events(
 class _Turn:
     """The pure part of a batch."""
 
-    def __init__(self, entry: Entry, followers: Followers, unsubscribed: frozenset[str]) -> None:
+    def __init__(
+        self,
+        entry: Entry,
+        followers: Followers,
+        unsubscribed: frozenset[str],
+        crowds: Collection[tuple[str | None, str]] = (),
+    ) -> None:
         self.entry = entry
         self.followers = followers
+        self.crowds = crowds
+        """(crowd, profile) of enrolments that were made by crowds."""
         self._unsubscribed = unsubscribed
         self._admitted = 0
 
@@ -173,8 +163,7 @@ async def _load(
     triggers = trigger_keys(edition.journeys, batch, judge, time.instant)
     keys = {key for found in triggers.values() for key in found} | set(due)
     keys |= {key for event in batch if (key := ended_key(event)) is not None}
-    pending = await entries.pending_for_profiles(connection, profile_ids)
-    states = {**await entries.load(connection, keys - pending.keys()), **pending}
+    states, ended = await _states(connection, profile_ids, keys, triggers)
     known = await _mentioned(connection, states.values(), rows, batch)
     entry = Entry(
         edition.journeys,
@@ -187,10 +176,29 @@ async def _load(
         time.given_at,
         time.instant,
     )
-    followed = [_followed(row, plans[row.digest], judge, known) for row in rows if row.digest in plans]
-    followers = Followers(followed, judge, time.given_at, time.instant)
+    for key, at in ended.items():
+        entry.end(key, at)
+    concerned = [followed(row, plans[row.digest], judge, known) for row in rows if row.digest in plans]
+    followers = Followers(concerned, judge, time.given_at, time.instant)
     rule = edition.installation.consent["marketing"]
-    return _Turn(entry, followers, await withdrawn(connection, batch, rule))
+    crowds = frozenset(
+        (row.trigger.get("id"), row.profile_id) for row in rows if row.trigger_event_id is None
+    )
+    return _Turn(entry, followers, await withdrawn(connection, batch, rule), crowds)
+
+
+async def _states(
+    connection: AsyncConnection,
+    profile_ids: set[str],
+    keys: set[EntryKey],
+    triggers: Mapping[str, Sequence[EntryKey]],
+) -> WithCrowds:
+    """Entry states of these keys, and of all that are settling; those that are judged know of crowds."""
+    pending = await entries.pending_for_profiles(connection, profile_ids)
+    states = {**await entries.load(connection, keys - pending.keys()), **pending}
+    judged = {key for found in triggers.values() for key in found}
+    judged |= {key for key, state in states.items() if state.due_at is not None or state.contested}
+    return await entries.with_crowds(connection, states, judged)
 
 
 async def _enrolments(
@@ -219,7 +227,8 @@ async def _mentioned(
         wanted |= {event_id for event_id, _, _ in state.contested}
     instants = {(event.profile_id, event.occurred_at) for event in batch}
     for row in rows:
-        if row.trigger_event_id is not None and (row.profile_id, _occurred_at(row)) in instants:
+        occurred_at = trigger_at(row.trigger, row.entered_at)
+        if row.trigger_event_id is not None and (row.profile_id, occurred_at) in instants:
             wanted.add(row.trigger_event_id)
     known = {event.event_id: event for event in batch}
     missing = wanted - known.keys()
@@ -245,29 +254,6 @@ async def _overtaken(
         profile_id: [event for event in later if event.routed_at is not None]
         for profile_id, later in found.items()
     }
-
-
-def _followed(row: Enrolment, plan: Plan, judge: Judge, known: dict[str, Event]) -> Followed:
-    trigger = known.get(row.trigger_event_id or "")
-    order = trigger.sequence if trigger is not None else AFTER_ALL
-    return Followed(
-        enrolment_id=row.id,
-        workflow_id=row.workflow_id or workflow_id(row.journey, row.id),
-        profile_id=row.profile_id,
-        plan=plan,
-        trigger=judge.trigger(plan, row.trigger),
-        trigger_event_id=row.trigger_event_id,
-        position=position(plan, _occurred_at(row), order),
-        entered_at=row.entered_at,
-        driver=row.driver,
-        answers=row.answers,
-        live=row.status == "live",
-        converted=row.converted_at is not None,
-    )
-
-
-def _occurred_at(row: Enrolment) -> datetime:
-    return datetime.fromisoformat(row.trigger["occurred_at"])
 
 
 async def _feed(connection: AsyncConnection, turn: _Turn, batch: set[str]) -> None:
@@ -306,28 +292,15 @@ async def _write(connection: AsyncConnection, batch: Sequence[Event], turn: _Tur
         for entrance in written
         if entrance.plan.run_as == "workflow"
     ]
-    rows += [
-        NewStart(wake.kind, wake.workflow_id, wake.enrolment_id, wake.payload)
-        for wake in turn.followers.wakes
-        if wake.driver == "workflow"
-    ]
+    rows += starts_of(turn.followers.wakes)
     await pool.add_batch(
         connection,
         [NewRow(e.enrolment_id, e.journey, e.profile_id) for e in written if e.plan.run_as == "pool"],
     )
-    await pool.call_batch(connection, _calls(turn.followers.wakes))
+    await pool.call_batch(connection, calls_of(turn.followers.wakes))
     await starts.add_batch(connection, rows)
     if batch:
         await events.mark_routed(connection, [event.event_id for event in batch], time.wall)
-
-
-def _calls(wakes: Iterable[Wake]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """What is handed to enrolments of the pool, in order for each."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for wake in wakes:
-        if wake.driver == "pool":
-            found.setdefault(wake.enrolment_id, []).append(wake.payload)
-    return list(found.items())
 
 
 async def _enrol(connection: AsyncConnection, entrances: Sequence[Entrance], time: Time) -> list[Entrance]:
@@ -343,13 +316,29 @@ async def _enrol(connection: AsyncConnection, entrances: Sequence[Entrance], tim
         ]
         await end_enrolments(connection, ends, time.wall)
         new = await enrolments.insert_batch(connection, [_row(entrance) for entrance in turn.values()])
-        for entrance in turn.values():
-            if entrance.enrolment_id in new:
-                written.append(entrance)
-            else:
-                log.error("enrolment %s is there already; it is not started again", entrance.enrolment_id)
+        missing = [entrance for entrance in turn.values() if entrance.enrolment_id not in new]
+        if missing:
+            await _refuse(connection, missing)
+        written += [entrance for entrance in turn.values() if entrance.enrolment_id in new]
         waiting = [entrance for entrance in waiting if turn[entrance.key] is not entrance]
     return written
+
+
+async def _refuse(connection: AsyncConnection, missing: Sequence[Entrance]) -> None:
+    """Says why entrances were not written.
+
+    Raises:
+        CrowdWasFirst: a crowd has let one of them in since the batch was read.
+    """
+    keys = {entrance.key for entrance in missing}
+    found = await enrolments.live_for_profiles(connection, {key.profile_id for key in keys})
+    if any(
+        row.trigger_event_id is None and EntryKey(row.journey, row.profile_id, row.one_per) in keys
+        for row in found
+    ):
+        raise CrowdWasFirst
+    for entrance in missing:
+        log.error("enrolment %s is there already; it is not started again", entrance.enrolment_id)
 
 
 def _row(entrance: Entrance) -> Enrolment:

@@ -12,14 +12,16 @@ from datetime import datetime
 from typing import Any
 
 from engine.core.convert import converts
+from engine.core.identity import workflow_id
 from engine.core.inputs import Control, EventSeen, Exit
 from engine.core.plan import Condition, Plan
 from engine.core.wire import to_json
-from engine.ingest.conditions import Judge, is_own
-from engine.ingest.entry import Entrance, Position
+from engine.ingest.conditions import Judge, is_own, trigger_at
+from engine.ingest.entry import AFTER_ALL, Entrance, Position, position
 from engine.language.types import Value
+from engine.store.enrolments import Enrolment
 from engine.store.events import Event
-from engine.store.starts import Kind
+from engine.store.starts import Kind, NewStart
 
 
 @dataclass(slots=True)
@@ -52,6 +54,26 @@ class Followed:
         return (goal.when,)
 
 
+def followed(row: Enrolment, plan: Plan, judge: Judge, known: Mapping[str, Event]) -> Followed:
+    """An enrolment as its row has it. `known` has its trigger, where the order of arrival matters."""
+    trigger = known.get(row.trigger_event_id or "")
+    order = trigger.sequence if trigger is not None else AFTER_ALL
+    return Followed(
+        enrolment_id=row.id,
+        workflow_id=row.workflow_id or workflow_id(row.journey, row.id),
+        profile_id=row.profile_id,
+        plan=plan,
+        trigger=judge.trigger(plan, row.trigger, row.entered_at),
+        trigger_event_id=row.trigger_event_id,
+        position=position(plan, trigger_at(row.trigger, row.entered_at), order),
+        entered_at=row.entered_at,
+        driver=row.driver,
+        answers=row.answers,
+        live=row.status == "live",
+        converted=row.converted_at is not None,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Wake:
     """Something to hand to a live enrolment: the JSON of a core input."""
@@ -61,6 +83,24 @@ class Wake:
     kind: Kind
     payload: dict[str, Any]
     driver: str = "workflow"
+
+
+def starts_of(wakes: Iterable[Wake]) -> list[NewStart]:
+    """What is handed to enrolments that are workflows, as rows of the outbox."""
+    return [
+        NewStart(wake.kind, wake.workflow_id, wake.enrolment_id, wake.payload)
+        for wake in wakes
+        if wake.driver == "workflow"
+    ]
+
+
+def calls_of(wakes: Iterable[Wake]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """What is handed to enrolments of the pool, in order for each."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for wake in wakes:
+        if wake.driver == "pool":
+            found.setdefault(wake.enrolment_id, []).append(wake.payload)
+    return list(found.items())
 
 
 class Followers:
@@ -98,7 +138,7 @@ class Followers:
                 workflow_id=entrance.workflow_id,
                 profile_id=entrance.profile_id,
                 plan=entrance.plan,
-                trigger=self._judge.trigger(entrance.plan, entrance.trigger_row()),
+                trigger=self._judge.trigger(entrance.plan, entrance.trigger_row(), entrance.entered_at),
                 trigger_event_id=entrance.trigger.event_id,
                 position=entrance.position,
                 entered_at=entrance.entered_at,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engine.core.identity import one_per_text
 from engine.core.inputs import EntryState
 from engine.store import batch
 from engine.store.shards import shard_of
@@ -45,6 +47,58 @@ async def load(connection: AsyncConnection, keys: Iterable[EntryKey]) -> dict[En
         result = await connection.execute(_LOAD, batch.rows([key._asdict() for key in wanted]))
         found |= {_key(row): _state(row) for row in result.mappings()}
     return found
+
+
+_CROWDS = sa.text(f"""
+    SELECT e.journey, e.profile_id, e.one_per, max(e.entered_at) AS entered_at, max(e.ended_at) AS ended_at,
+        count(*) AS entered, (array_agg(e.id) FILTER (WHERE e.status = 'live'))[1] AS live_id,
+        bool_or(e.id = r.live_id AND e.status = 'ended') AS has_ended
+    FROM {batch.records(journey="text", profile_id="uuid", one_per="text", live_id="uuid")}
+    CROSS JOIN LATERAL (SELECT * FROM enrolments WHERE profile_id = r.profile_id OFFSET 0) e
+    WHERE e.journey = r.journey AND e.one_per = r.one_per AND e.trigger_event_id IS NULL
+        AND r.journey IN (SELECT journey FROM crowds)
+    GROUP BY e.journey, e.profile_id, e.one_per
+""").columns(profile_id=_ID, live_id=_ID)
+_NO_VALUE = one_per_text(None)
+
+
+class WithCrowds(NamedTuple):
+    """`ended`: when the enrolment ended that a state holds for live: its end need not come as an event."""
+
+    states: dict[EntryKey, EntryState]
+    ended: dict[EntryKey, datetime]
+
+
+async def with_crowds(
+    connection: AsyncConnection, states: Mapping[EntryKey, EntryState], wanted: Iterable[EntryKey]
+) -> WithCrowds:
+    """The states, those `wanted` with what crowds did: who enters in a crowd leaves an enrolment and no
+    state."""
+    found = WithCrowds(dict(states), {})
+    asked = [
+        {**key._asdict(), "live_id": states[key].live_id if key in states else None}
+        for key in set(wanted)
+        if key.one_per == _NO_VALUE
+    ]
+    if not asked:
+        return found
+    for row in (await connection.execute(_CROWDS, batch.rows(asked))).mappings():
+        key = _key(row)
+        before = found.states.get(key) or EntryState()
+        if row["has_ended"] and row["live_id"] is None:
+            found.ended[key] = row["ended_at"]
+        found.states[key] = replace(
+            before,
+            live_id=row["live_id"] or before.live_id,
+            entered_at=_later(before.entered_at, row["entered_at"]),
+            entered=max(before.entered, row["entered"]),
+            ended_at=_later(before.ended_at, row["ended_at"]),
+        )
+    return found
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((each for each in (one, other) if each is not None), default=None)
 
 
 _SAVE = sa.text(f"""
@@ -99,6 +153,20 @@ async def save(connection: AsyncConnection, states: Mapping[EntryKey, EntryState
         for key, state in states.items()
     ]
     await connection.execute(_SAVE, batch.rows(values))
+
+
+_AWAITED = sa.text("""
+    SELECT live_id FROM entry_states
+    WHERE profile_id = ANY(CAST(:profiles AS uuid[])) AND live_id = ANY(CAST(:ids AS uuid[]))
+""").columns(live_id=_ID)
+
+
+async def awaited(connection: AsyncConnection, live: Sequence[tuple[str, str]]) -> set[str]:
+    """Of enrolments (id, profile) those whose end an entry state waits for."""
+    if not live:
+        return set()
+    values = {"ids": [i for i, _ in live], "profiles": [profile for _, profile in live]}
+    return {row.live_id for row in await connection.execute(_AWAITED, values)}
 
 
 _DUE = sa.text("""

@@ -11,6 +11,8 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engine.store.tables import SHARDS
+
 SHARD_ROOM: Final = 0x4B52  # "KR": first half of the key, the shard is the second
 _PLAYER: Final = 0x4B50  # "KP"
 
@@ -41,3 +43,14 @@ async def try_lead(connection: AsyncConnection) -> bool:
 async def still_leads(connection: AsyncConnection) -> None:
     """Raises if the connection that leads is gone, and with it the lead."""
     await connection.execute(sa.text("SELECT 1"))
+
+
+_WAIT = sa.text(
+    f"SELECT pg_advisory_lock(:room, s), pg_advisory_unlock(:room, s) FROM generate_series(0, {SHARDS - 1}) s"
+)
+
+
+async def wait_for_routers(connection: AsyncConnection) -> None:
+    """Returns when no router is in a batch that it began before the call: those after it see what is
+    committed now. Holds each shard for a moment only."""
+    await connection.execute(_WAIT, {"room": SHARD_ROOM})

@@ -413,6 +413,60 @@ paces = sa.Table(
     instant("free_at"),  # wall; `engine.store.paces` says what it means
 )
 
+# --- crowds: many who enter a journey at once -----------------------------------------------------------
+
+CROWD_STATES = (
+    "waiting",  # asked for
+    "entering",
+    "entered",  # everybody was looked at
+    "cancelled",  # those who were in stay in
+    "failed",
+)
+
+crowds = sa.Table(
+    "crowds",
+    metadata,
+    sa.Column("id", Uuid, primary_key=True),
+    text("journey"),
+    text("digest"),  # the plan, fixed when it was asked for
+    text("what"),  # all | tag | list
+    text("tag", nullable=True),
+    json_object("given"),  # what `trigger` has
+    text("status", default="waiting"),
+    sa.Column("cursor", Uuid, nullable=True),  # the last profile that was looked at
+    sa.Column("total", sa.BigInteger, nullable=True),  # who is to be looked at
+    sa.Column("looked", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("entered", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("restarted", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    json_object("refused"),  # reason -> how many
+    sa.Column("unknown", sa.BigInteger, nullable=False, server_default=sa.text("0")),  # lines of a list
+    wall("created_at"),
+    instant("entered_at", nullable=True),  # one instant for all
+    wall("touched_at"),
+    instant("finished_at", nullable=True),  # wall
+    text("error", nullable=True),
+    sa.CheckConstraint(f"status IN ({', '.join(repr(s) for s in CROWD_STATES)})", name="status"),
+    sa.CheckConstraint("what IN ('all', 'tag', 'list')", name="what"),
+    sa.Index(None, "journey"),
+    sa.Index("ix_crowds_open", "status", postgresql_where=sa.text("status IN ('waiting', 'entering')")),
+)
+
+# Of a list, until everybody was looked at.
+crowd_members = sa.Table(
+    "crowd_members",
+    metadata,
+    sa.Column("crowd_id", Uuid, primary_key=True),
+    sa.Column("profile_id", Uuid, primary_key=True),
+)
+
+# Events that were routed while a crowd was entering, and may concern somebody who was not in yet.
+crowd_events = sa.Table(
+    "crowd_events",
+    metadata,
+    sa.Column("crowd_id", Uuid, primary_key=True),
+    sa.Column("event_id", Uuid, primary_key=True),
+)
+
 # --- the installation -----------------------------------------------------------------------------------
 
 workers = sa.Table(

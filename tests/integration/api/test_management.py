@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engine.ingest.crowds import Crowds
 from tests.integration.api.conftest import MANAGE_KEY, READ_KEY, WRITE_KEY
 from tests.integration.api.shop import Shop, make_shop
 
@@ -175,3 +176,56 @@ async def test_metrics_tell_how_the_tables_stand(shop: Shop, reader: httpx.Async
     assert 'kairos_deliveries{channel="none",state="claimed"} 2.0' in text
     assert "c-17" not in text
     assert shop.profile_id not in text
+
+
+async def test_a_crowd_is_asked_for_seen_and_cancelled(
+    shop: Shop, operator: httpx.AsyncClient, reader: httpx.AsyncClient
+) -> None:
+    asked = await operator.post(
+        "/crowds", json={"journey": "by-hand", "all": True, "properties": {"plan": "x"}}
+    )
+    assert asked.status_code == 202
+    first = asked.json()
+    assert (first["status"], first["what"], first["properties"]) == ("waiting", "all", {"plan": "x"})
+    named = {
+        "journey": "by-hand",
+        "identities": [
+            {"kind": "email", "value": "nobody@example.com"},
+            {"kind": "external_id", "value": "c-17"},
+        ],
+        "profile_ids": [shop.profile_id, "00000000-0000-4000-8000-000000000000"],
+    }
+    second = (await operator.post("/crowds", json=named)).json()
+    assert (second["not_one"], second["total"], second["unknown"]) == ([0, 3], 1, 2)
+
+    page = (await reader.get("/crowds", params={"limit": 1})).json()
+    assert [each["id"] for each in page["items"]] == [second["id"]]
+    rest = (await reader.get("/crowds", params={"next": page["next"], "journey": "by-hand"})).json()
+    assert ([each["id"] for each in rest["items"]], rest["next"]) == ([first["id"]], None)
+
+    assert (await operator.post(f"/crowds/{first['id']}/cancel")).json()["status"] == "cancelled"
+    assert (await operator.post(f"/crowds/{first['id']}/cancel")).json()["code"] == "ended"
+    crowd = await Crowds(shop.database).advance(second["id"])
+    while crowd is not None and not crowd.over:
+        crowd = await Crowds(shop.database).advance(second["id"])
+    got = (await reader.get(f"/crowds/{second['id']}")).json()
+    assert (got["status"], got["looked_at"], got["entered"], got["refused"]) == ("entered", 1, 1, {})
+    (entered,) = (await reader.get("/enrolments", params={"journey": "by-hand"})).json()["items"]
+    in_full = (await reader.get(f"/enrolments/{entered['id']}")).json()
+    assert in_full["trigger"] == {"id": second["id"]}
+
+
+async def test_a_crowd_is_refused_in_words(
+    shop: Shop, operator: httpx.AsyncClient, reader: httpx.AsyncClient
+) -> None:
+    async def code(**body: object) -> tuple[int, str]:
+        answer = await operator.post("/crowds", json=body)
+        return answer.status_code, answer.json()["code"]
+
+    assert await code(journey="nothing", all=True) == (404, "no-such-journey")
+    assert await code(journey="unpaid-cart", all=True) == (409, "refused")
+    assert await code(journey="by-hand", all=True, properties={"plam": 1}) == (409, "refused")
+    assert await code(journey="by-hand") == (422, "invalid")
+    assert await code(journey="by-hand", all=True, tag="vip") == (422, "invalid")
+    assert (await reader.post("/crowds", json={"journey": "by-hand", "all": True})).status_code == 403
+    assert (await reader.get("/crowds/00000000-0000-4000-8000-000000000000")).status_code == 404

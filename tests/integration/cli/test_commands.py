@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.cli.main import run
 from engine.core.commands import Trace
+from engine.ingest.crowds import Crowds
 from engine.ingest.intake import accept
 from engine.ingest.router import Router
-from engine.store import outbox, traces
+from engine.store import crowds, outbox, traces
 from engine.store.database import open_database
 from engine.store.outbox import OutboxMessage
 
@@ -179,6 +181,69 @@ def test_entering_by_hand_says_what_is_wrong(kairos: Kairos, on_database: OnData
     assert "reason (text)" in kairos("enter", "called", "c1", "--with", "raeson=x", code=2)
     assert "nobody is known" in kairos("enter", "called", "nobody", code=2)
     assert "NAME=VALUE" in kairos("enter", "called", "c1", "--with", "reason", code=2)
+
+
+def test_a_crowd_is_asked_for_and_stopped(kairos: Kairos, on_database: OnDatabase) -> None:
+    kairos("apply")
+    on_database(a_visit)
+    asked = kairos("enter", "called", "--all", "--with", "reason=spring", "--detach")
+    assert (asked["status"], asked["what"], asked["entered"]) == ("waiting", "all", 0)
+    assert asked["workflow_id"] == f"crowd/called/{asked['crowd_id']}"
+    tagged = kairos("enter", "called", "--tag", "vip", "--detach")
+    assert [one["crowd_id"] for one in kairos("crowds")] == [tagged["crowd_id"], asked["crowd_id"]]
+    assert "tag vip" in kairos("crowds", "--journey", "called", text=True)
+    assert kairos("cancel", asked["workflow_id"])["crowd_id"] == asked["crowd_id"]
+    assert "is over already: cancelled" in kairos("cancel", asked["crowd_id"], code=2)
+    assert kairos("crowds", "--limit", "1")[0]["status"] == "waiting"
+
+
+def test_a_crowd_is_followed_until_all_are_in(
+    kairos: Kairos, on_database: OnDatabase, database_url: str, folder: Path
+) -> None:
+    kairos("apply")
+    on_database(a_visit)
+    (folder / "people.csv").write_text("email,name\nann@example.com,Ann\nbob@example.com,Bob\n")
+
+    async def work() -> None:
+        database = open_database(database_url)
+        worker = Crowds(database)
+        async with asyncio.timeout(30):
+            while True:
+                async with database.connect() as connection:
+                    found = await crowds.find(connection)
+                if found and (crowd := await worker.advance(found[0].id)) is not None and crowd.over:
+                    return await database.dispose()
+                await asyncio.sleep(0.05)
+
+    other = threading.Thread(target=asyncio.run, args=(work(),))
+    other.start()
+    said = kairos("enter", "called", "--file", "people.csv", text=True)
+    other.join(30)
+    assert "all looked at" in said
+    assert [line.split() for line in said.splitlines()[1:3]] == [["looked", "at", "1"], ["entered", "1"]]
+    assert "people.rejects.csv" in said
+    assert (folder / "people.rejects.csv").read_text().splitlines() == [
+        "line,text,reason",
+        "3,bob@example.com,nobody is known as this",
+    ]
+    (one,) = kairos("enrolments", "--journey", "called")
+    assert one["status"] == "live"
+
+
+def test_a_crowd_says_what_is_wrong(kairos: Kairos, on_database: OnDatabase, folder: Path) -> None:
+    kairos("apply")
+    on_database(a_visit)
+    assert "one of --all, --tag and --file" in kairos("enter", "called", code=2)
+    assert "one of --all, --tag and --file" in kairos("enter", "called", "c1", "--all", code=2)
+    assert "page.viewed" in kairos("enter", "welcome", "--all", code=2)
+    assert "reason (text)" in kairos("enter", "called", "--all", "--with", "raeson=x", code=2)
+    assert "there is no journey" in kairos("enter", "nothing", "--tag", "vip", code=2)
+    assert "No such file" in kairos("enter", "called", "--file", "nothing.csv", code=2)
+    (folder / "latin.csv").write_bytes(b"m\xfcller\n")
+    assert "UTF-8" in kairos("enter", "called", "--file", "latin.csv", code=2)
+    (folder / "strangers.txt").write_text("x\ny\n")
+    assert "strangers.rejects.csv says why" in kairos("enter", "called", "--file", "strangers.txt", code=2)
+    assert kairos("crowds") == []
 
 
 def test_pause_and_resume(kairos: Kairos, on_database: OnDatabase) -> None:
