@@ -175,7 +175,7 @@ _STARTED: Final = {
     "pool": f"""
         INSERT INTO pool_rows (enrolment_id, journey, shard, wake_at)
         SELECT n.id, (SELECT number FROM journeys WHERE name = CAST(:journey AS text)),
-            n.shard % {POOL_SHARDS}, '-infinity'
+            n.shard % {POOL_SHARDS}, now()
         FROM new n""",
     # The payload is that of `engine.ingest.routing.start_payload`.
     "workflow": """

@@ -132,7 +132,9 @@ async def _walk(connection: AsyncConnection, row: Enrolment) -> None:
         row.id, "coupon-reminder", row.entry_month, delivery_key(row.id, "coupon-reminder"), row.journey,
         row.profile_id, at, template="cart",
     )  # fmt: skip
-    await deliveries.claim_batch(connection, [order], "worker-1")
+    [claimed] = (await deliveries.claim_batch(connection, [order], "worker-1")).mine.values()
+    kept = deliveries.Settlement(claimed.row_key, 0, "claimed")
+    assert await deliveries.write_batch(connection, [(claimed, kept)], "worker-1")
 
 
 async def keep_message(database: AsyncEngine, key: str, channel: str, **more: object) -> None:
