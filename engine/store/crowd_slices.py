@@ -132,7 +132,8 @@ _SEEN: Final[dict[What, str]] = {
             ORDER BY profile_id LIMIT :limit),
         looked AS MATERIALIZED (
             SELECT DISTINCT s.id, s.key FROM seen JOIN profiles p ON p.id = seen.id
-            JOIN profiles s ON s.id = coalesce(p.merged_into, p.id))""",
+            JOIN profiles s ON s.id = coalesce(p.merged_into, p.id)
+            ORDER BY s.id)""",
 }
 _GONE_THROUGH: Final = """
     (SELECT count(*) FROM seen) AS seen, (SELECT id FROM seen ORDER BY id DESC LIMIT 1) AS cursor"""
@@ -219,8 +220,8 @@ def _statement(
                     CAST(:at AS timestamptz), CAST(:month AS date), '{run_as}', {_WORKFLOW[run_as]}
                 FROM (
                     SELECT j.id, j.key, {_ID} AS enrolment_id, {_HELD_OUT if holdout else "false"} AS holdout
-                    FROM judged j WHERE j.refused IS NULL ORDER BY j.id OFFSET 0) j
-                ON CONFLICT DO NOTHING
+                    FROM judged j WHERE j.refused IS NULL OFFSET 0) j
+                ON CONFLICT (journey, profile_id, one_per) WHERE status = 'live' DO NOTHING
                 RETURNING id, profile_id, profile_key, shard, holdout, workflow_id),
             started AS ({_STARTED[run_as]})
             SELECT {_GONE_THROUGH}, (SELECT count(*) FROM judged) AS looked,
