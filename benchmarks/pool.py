@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from benchmarks.flow import SECRET
 from benchmarks.lab import Lab, apply, opened
 from benchmarks.pool_people import bring
+from engine.ingest.crowds import Crowds, ask
 from engine.store import deliveries, jsonb
 from engine.store.tables import POOL_CHANNEL, POOL_SHARDS, SHARDS
 from tests.integration.processes import Child, Processes, processes
@@ -33,8 +34,9 @@ HALVES = """
         - {name: tea, weight: 50, steps: [{id: tea, message: {template: spring-tea, channels: [CHANNEL]}}]}
         - {name: cup, weight: 50, steps: [{id: cup, message: {template: spring-cup, channels: [CHANNEL]}}]}
 """
-WRITTEN = ("enrolments", "pool_rows", "deliveries", "traces", "effects", "events", "entry_states")
+WRITTEN = ("enrolments", "pool_rows", "deliveries", "traces", "effects", "events", "entry_states", "crowds")
 """Tables that a crowd leaves something in."""
+MARK = "first"
 SLICE = 10_000
 LONGEST = 3_600.0
 
@@ -60,6 +62,7 @@ class Crowd:
     raw: asyncpg.Connection
     parts: Processes
     workers: list[Child]
+    marked: int = 0
 
     async def staff(self, count: int) -> None:
         """Has so many workers, all of them fresh."""
@@ -76,10 +79,13 @@ class Crowd:
         self.workers = []
 
     async def play(self, count: int) -> float:
-        """Seconds from the entry of so many customers to the last settled row. Empties the tables before."""
+        """Seconds from asking for so many customers to the last settled row. Empties the tables before."""
         await self.clear()
+        await self.mark(count)
         began = time.perf_counter()
-        await enter(self.raw, count)
+        async with self.database.begin() as connection:
+            await ask(connection, JOURNEY, {}, tag=MARK)
+        await emptied(self.raw, "crowds", "status IN ('waiting', 'entering')")
         took = await emptied(self.raw, "pool_rows") - began
         found = await self.raw.fetchrow(
             "SELECT (SELECT count(*) FROM deliveries WHERE state = 'accepted') AS sent, "
@@ -88,6 +94,19 @@ class Crowd:
         if tuple(found or ()) != (count, count):
             raise AssertionError(f"{count} entered; (sent, ended) are {tuple(found or ())}")
         return took
+
+    async def mark(self, count: int) -> None:
+        """Has the first so many customers carry the tag of those who are let in."""
+        if count != self.marked:
+            await self.raw.execute("UPDATE profiles SET tags = '{}' WHERE tags <> '{}'")
+            await self.raw.execute(
+                "UPDATE profiles SET tags = ARRAY[$1] "
+                "WHERE id IN (SELECT id FROM profiles ORDER BY id LIMIT $2)",
+                MARK,
+                count,
+            )
+            await self.raw.execute("VACUUM ANALYZE profiles")
+            self.marked = count
 
     async def clear(self) -> None:
         """As before the first crowd."""
@@ -126,6 +145,16 @@ async def directly(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 # --- entering -------------------------------------------------------------------------------------------
 
+
+async def let_in(database: AsyncEngine, journey: str = JOURNEY) -> None:
+    """Lets every customer in, as a worker does, in this process."""
+    async with database.begin() as connection:
+        crowd = (await ask(connection, journey, {})).crowd
+    work = Crowds(database)
+    while (found := await work.advance(crowd.id)) is not None and not found.over:
+        pass
+
+
 _FIRST = "00000000-0000-0000-0000-000000000000"
 _ENTER = f"""
     WITH seen AS MATERIALIZED (
@@ -148,7 +177,7 @@ _ENTER = f"""
 async def enter(
     raw: asyncpg.Connection, count: int, journey: str = JOURNEY, at: datetime | None = None
 ) -> None:
-    """Lets the first `count` profiles into the journey, a slice at a time."""
+    """Puts the first `count` profiles into the journey's rows, for benchmarks of what comes after entry."""
     at = at or datetime.now(UTC)
     trigger = jsonb.dumps({"id": str(await raw.fetchval("SELECT uuidv7()"))})
     last = _FIRST

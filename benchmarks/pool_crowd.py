@@ -18,7 +18,7 @@ import asyncpg
 from benchmarks import pool_bare
 from benchmarks.findings import Finding, compared, figure, single
 from benchmarks.lab import Lab
-from benchmarks.pool import Crowd, crowding, enter, project
+from benchmarks.pool import Crowd, crowding, let_in, project
 from benchmarks.statistics import line
 from tests.integration.processes import Child
 
@@ -129,7 +129,7 @@ async def _entered(crowd: Crowd, size: int) -> tuple[float, float]:
     await crowd.clear()
     await crowd.raw.execute(pool_bare.CLEAR)
     began = time.perf_counter()
-    await enter(crowd.raw, size)
+    await let_in(crowd.database)
     between = time.perf_counter()
     async with crowd.raw.transaction():
         await crowd.raw.execute("INSERT INTO bare_enrolments SELECT * FROM enrolments")
