@@ -88,8 +88,10 @@ async def insert_batch(connection: AsyncConnection, new: Sequence[NewEvent]) -> 
     """
     if not new:
         return set()
-    first = {event.event_id: event for event in reversed(new)}
-    kept = list(reversed(first.values()))
+    first: dict[str, NewEvent] = {}
+    for event in new:
+        first.setdefault(event.event_id, event)
+    kept = list(first.values())
     result = await connection.execute(
         _INSERT,
         {

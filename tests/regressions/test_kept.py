@@ -7,6 +7,7 @@ plays too; the simulator and the pool must agree on every one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from engine.cli.project_folder import read_project
 from engine.sdk.discovery import discover
 from engine.simulator import run_suite
 from tests.integration.parity.cases import Case, with_sink
+from tests.integration.parity.crowds import Burst
 from tests.integration.parity.keeping import ARRIVALS, read_arrivals
-from tests.integration.pool.comparing import compare, differ_from_scenarios
+from tests.integration.pool.comparing import GRACE, compare, differ_from_scenarios
 
 HERE = Path(__file__).parent
 KEPT = sorted(path.parent.name for path in HERE.glob("*/kairos.yaml"))
@@ -49,6 +51,15 @@ async def test_the_order_of_arrival_changes_nothing(new_database: Callable[[], s
     bursts = read_arrivals((HERE / name / ARRIVALS).read_text("utf-8"))
     async with FakeHttpSink() as sink:
         case = Case(with_sink(read_project(HERE / name), sink.url), bursts)
-        count, found = await compare(new_database(), case)
+        count, found = await compare(new_database(), case, grace=GRACE + _latest(bursts))
     assert count, "nobody enters: the case shows nothing"
     assert [str(one) for one in found] == []
+
+
+def _latest(bursts: list[Burst]) -> timedelta:
+    """How long after it occurred a message came in, at most."""
+    return max(
+        burst.at - datetime.fromisoformat(message["timestamp"])
+        for burst in bursts
+        for message in burst.messages
+    )

@@ -62,15 +62,18 @@ def export(case: Case, customer: str, journey: str, *, arrivals: bool = False) -
     if any("action:" in text for path, text in files.items() if path.startswith("journeys/")):
         files[ACTIONS] = Path(actions.__file__).read_text("utf-8")
     if arrivals:
-        files[ARRIVALS] = json.dumps(
-            [
-                [burst.at.isoformat(), own]
-                for burst in case.bursts
-                if (own := [message for message in burst.messages if message["userId"] == customer])
-            ],
-            indent=1,
-        )
+        files[ARRIVALS] = _arrivals(case.bursts, customer)
     return files
+
+
+def _arrivals(bursts: Iterable[Burst], customer: str) -> str:
+    """Bursts as JSON, a message a line."""
+    told = []
+    for burst in bursts:
+        own = [json.dumps(message) for message in burst.messages if message["userId"] == customer]
+        if own:
+            told.append(f'["{burst.at.isoformat()}", [\n  ' + ",\n  ".join(own) + "\n]]")
+    return "[\n" + ",\n".join(told) + "\n]\n"
 
 
 def read_arrivals(text: str) -> list[Burst]:

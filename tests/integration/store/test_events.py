@@ -46,6 +46,15 @@ async def test_events_are_routed_by_when_they_occurred_then_by_arrival(connectio
     assert [e.message_id for e in await events.unrouted(connection, shard, 10)] == ["late"]
 
 
+async def test_of_an_event_twice_in_a_batch_the_first_is_kept_in_its_place(
+    connection: AsyncConnection,
+) -> None:
+    batch = [an_event(message, 3) for message in ("a", "b", "a", "c", "b", "a")]
+    await events.insert_batch(connection, batch)
+    waiting = await events.unrouted(connection, shard_of(PERSON), 10)
+    assert [each.message_id for each in waiting] == ["a", "b", "c"]
+
+
 async def test_the_same_event_of_two_clients_at_once_is_kept_once(database: AsyncEngine) -> None:
     batch = [an_event(f"m{n}", n) for n in range(50)]
 
