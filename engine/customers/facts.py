@@ -154,7 +154,7 @@ def _occurrences(
     for event in past:
         if event.name in request.requirements.history and event.occurred_at <= request.now:
             properties = facts_of_event(catalogue, event, time_zone)
-            found.setdefault(event.name, []).append(Occurrence(event.occurred_at, properties))
+            found.setdefault(event.name, []).append(Occurrence(event.occurred_at, properties, event.sequence))
     return found
 
 

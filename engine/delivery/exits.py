@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from engine.core.plan import Condition, Plan
 from engine.delivery.facts import Look, load_facts
 from engine.delivery.ports import DeliveryPorts, LiveProject, Order, Place
 from engine.delivery.sight import Enrolment
-from engine.language.expressions import holds
+from engine.language.expressions import history_up_to, holds
 from engine.store import events
 from engine.store.events import Event
 
@@ -43,7 +44,7 @@ async def exit_seen(
         since=min(found[order.enrolment_id].entered_at for order in watched),
         until=max(_until(ports, order) for order in watched),
     )
-    looks: list[tuple[Order, Condition, Look]] = []
+    looks: list[tuple[Event, Order, Condition, Look]] = []
     seen: set[Place] = set()
     for order in watched:
         enrolment = found[order.enrolment_id]
@@ -56,16 +57,20 @@ async def exit_seen(
                 if condition.where is None:
                     seen.add(order.place)
                 else:
-                    at = max(event.occurred_at, order.at)
+                    at = _judged_at(ports, order, event)
                     looks.append(
                         (
+                            event,
                             order,
                             condition,
                             Look(enrolment, plans[order.digest], at, event.event_id, (condition.where,)),
                         )
                     )
-    facts = await load_facts(connection, project, [look for _, _, look in looks])
-    for (order, condition, _), given in zip(looks, facts, strict=True):
+    facts = await load_facts(connection, project, [look for _, _, _, look in looks])
+    for (event, order, condition, look), given in zip(looks, facts, strict=True):
+        if look.at == event.occurred_at:
+            past = history_up_to(given.history, event.occurred_at, event.sequence)
+            given = replace(given, history=past)
         if condition.where is not None and holds(condition.where, given):
             seen.add(order.place)
     return seen
@@ -74,6 +79,13 @@ async def exit_seen(
 def _ends(plan: Plan) -> tuple[Condition, ...]:
     goal = () if plan.goal is None else (plan.goal.when,)
     return (*goal, *plan.exit_events)
+
+
+def _judged_at(ports: DeliveryPorts, order: Order, event: Event) -> datetime:
+    """The instant at which the router judges the event, or has judged it: what it counts must be the same."""
+    if event.routed_at is not None or ports.clock.scaled:
+        return event.occurred_at
+    return max(event.occurred_at, order.at)
 
 
 def _until(ports: DeliveryPorts, order: Order) -> datetime:

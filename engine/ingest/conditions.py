@@ -14,7 +14,7 @@ from typing import Any
 from engine.core.calendar import zone_of
 from engine.core.plan import Condition, Plan
 from engine.language.catalogue import Catalogue
-from engine.language.expressions import Facts, compile_expression, event_facts
+from engine.language.expressions import Facts, compile_expression, event_facts, history_up_to
 from engine.language.types import Value
 from engine.store.events import Event
 
@@ -39,7 +39,10 @@ def expressions_of(plan: Plan) -> Iterable[str]:
 
 
 class Judge:
-    """Judges for the customers of one batch. `people` are their facts, good for any instant."""
+    """Judges for the customers of one batch. `people` are their facts, good for any instant.
+
+    Of events of one instant each is judged by those that came before it, as if it had been routed alone.
+    """
 
     def __init__(self, people: Mapping[str, Facts], catalogue: Catalogue, time_zone: str) -> None:
         self._people = people
@@ -103,7 +106,17 @@ class Judge:
         answers: Mapping[str, Any] | None,
     ) -> Facts:
         person = self._people[event.profile_id]
-        return replace(person, now=now, event=self.event(event), trigger=trigger, answers=answers or {})
+        history = person.history
+        if history and now == event.occurred_at:
+            history = history_up_to(history, now, event.sequence)
+        return replace(
+            person,
+            now=now,
+            event=self.event(event),
+            trigger=trigger,
+            answers=answers or {},
+            history=history,
+        )
 
 
 def _types(catalogue: Catalogue, name: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from engine.language.expressions.check import EVENT_TYPES, Scope, check, check_t
 from engine.language.expressions.closures import compile_expression, compile_tree, evaluate, holds
 from engine.language.expressions.definitions import check_definitions
 from engine.language.expressions.errors import CODES, REFERENCES, ExpressionError, Problem
-from engine.language.expressions.facts import Definitions, Facts, Occurrence, event_facts
+from engine.language.expressions.facts import Definitions, Facts, Occurrence, event_facts, history_up_to
 from engine.language.expressions.parse import LONGEST, MAX_DEPTH, parse
 from engine.language.expressions.requirements import Requirements, requirements
 from engine.language.expressions.tree import Tree, normal, walk
@@ -35,6 +35,7 @@ __all__ = [
     "compile_tree",
     "evaluate",
     "event_facts",
+    "history_up_to",
     "holds",
     "normal",
     "parse",

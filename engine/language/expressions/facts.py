@@ -16,6 +16,22 @@ class Occurrence:
 
     at: datetime
     properties: Mapping[str, Any] = field(default_factory=dict)
+    order: int = 0
+    """Order of arrival, among events of one instant."""
+
+
+History = Mapping[str, Sequence[Occurrence]]
+
+
+def history_up_to(history: History, at: datetime, order: int) -> History:
+    """A history as an event saw it that occurred at `at`, `order` its place among those of its instant."""
+
+    def later(each: Occurrence) -> bool:
+        return (each.at, each.order) > (at, order)
+
+    if not any(occurred and later(occurred[-1]) for occurred in history.values()):
+        return history
+    return {name: [each for each in occurred if not later(each)] for name, occurred in history.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from engine.core.inputs import Settled
 from engine.core.plan import Condition, WaitLength
 from engine.delivery import Redirect, Retry, deliver
 from engine.language.installation import ChannelSettings
-from engine.store import traces
+from engine.store import events, traces
 
 from .conftest import AT, ENTERED, PLAIN, World, key_of, message
 
@@ -431,6 +431,25 @@ async def test_a_goal_that_is_stored_but_not_routed_stops_the_message(
     assert isinstance(answer, Settled)
     assert answer.result == result
     assert answer.reason == ("exit_seen" if result == "skipped" else None)
+
+
+@pytest.mark.parametrize(("viewed", "result"), [((2,), "sent"), ((2, 5), "sent"), ((1, 2), "skipped")])
+async def test_a_goal_counts_what_there_was_when_it_was_routed(
+    world: World, viewed: tuple[int, ...], result: str
+) -> None:
+    """What came since makes no goal of an event that was none."""
+    world.fake("sms")
+    goal = Condition("goal", "order.paid", 'count("page.viewed", "1d") > 1')
+    digest = world.plan(message(), goal=goal)
+    enrolment = await world.customer(digest)
+    for minute in viewed:
+        await world.event(enrolment, "page.viewed", ENTERED + timedelta(minutes=minute))
+    paid = await world.event(enrolment, "order.paid", ENTERED + timedelta(minutes=3))
+    async with world.database.begin() as connection:
+        await events.mark_routed(connection, [paid], AT)
+    [answer] = await deliver(world.worker(), [world.order(enrolment, digest)])
+    assert isinstance(answer, Settled)
+    assert answer.result == result
 
 
 async def test_retries_past_max_lateness_skip_as_late(world: World) -> None:

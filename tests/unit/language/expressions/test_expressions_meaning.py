@@ -17,6 +17,7 @@ from engine.language.expressions import (
     Requirements,
     evaluate,
     event_facts,
+    history_up_to,
     holds,
     requirements,
 )
@@ -126,3 +127,23 @@ def test_requirements_follow_definitions_and_keep_the_widest_window() -> None:
         stage=True,
         roots={"profile"},
     )
+
+
+def test_an_event_sees_what_occurred_at_its_instant_before_it() -> None:
+    history = {
+        "paid": [
+            Occurrence(NOW - timedelta(days=1), order=9),
+            Occurrence(NOW, order=1),
+            Occurrence(NOW, order=4),
+        ],
+        "seen": [Occurrence(NOW, order=2)],
+    }
+    assert history_up_to(history, NOW, 9) is history
+    assert {name: len(past) for name, past in history_up_to(history, NOW, 2).items()} == {
+        "paid": 2,
+        "seen": 1,
+    }
+    assert {name: len(past) for name, past in history_up_to(history, NOW, 0).items()} == {
+        "paid": 1,
+        "seen": 0,
+    }
