@@ -155,19 +155,24 @@ class Simulation:
                 return
 
     def _fire(self, person: Person, at: datetime) -> bool:
-        fired = False
+        # A restart ends what is under way: like any order from outside, before the timers of its instant.
+        fired = self._settle(person, at, restarts=True)
         for enrolment in tuple(person.live):
             wake_at = enrolment.state.wake_at
             if wake_at is not None and wake_at <= at:
                 self.advance(enrolment, Due(at))
                 fired = True
-        if person.settling:
-            for row in tuple(person.settling):
-                due_at = row.state.due_at
-                if due_at is not None and due_at <= at:
-                    self._consider(person, row, Due(at))
-                    fired = True
-        return fired
+        return self._settle(person, at, restarts=False) or fired
+
+    def _settle(self, person: Person, at: datetime, *, restarts: bool) -> bool:
+        settled = False
+        for row in tuple(person.settling):
+            due_at = row.state.due_at
+            restart = row.journey.plan.trigger.reenter == "restart"
+            if due_at is not None and due_at <= at and restart is restarts:
+                self._consider(person, row, Due(at))
+                settled = True
+        return settled
 
     # --- events -----------------------------------------------------------------------------------------
 
@@ -178,15 +183,7 @@ class Simulation:
             self._of_last_message(person, event)
         person.remember(event)
         for enrolment in tuple(person.live):
-            own = not of_message or event.enrolment_id == enrolment.id
-            conditions = enrolment.journey.conditions(name, own)
-            if conditions:
-                facts = self.facts(enrolment, at, event)
-                held = tuple(id for id, where in conditions if where is None or where(facts) is True)
-                if held:
-                    if "goal" in held:
-                        self._measure(enrolment, at)
-                    self.advance(enrolment, EventSeen(event.id, name, at, at, event.order, held))
+            self._see(enrolment, event)
         if person.measured:
             self._measure_ended(person, event, of_message)
         for row in tuple(person.settling):
@@ -199,6 +196,34 @@ class Simulation:
         if triggered:
             for journey in triggered:
                 self._trigger(person, journey, event)
+
+    def _see(self, enrolment: Enrolment, event: SimulatedEvent) -> None:
+        own = not event.name.startswith("message.") or event.enrolment_id == enrolment.id
+        conditions = enrolment.journey.conditions(event.name, own)
+        if conditions:
+            facts = self.facts(enrolment, event.at, event)
+            held = tuple(id for id, where in conditions if where is None or where(facts) is True)
+            if held:
+                if "goal" in held:
+                    self._measure(enrolment, event.at)
+                self.advance(
+                    enrolment, EventSeen(event.id, event.name, event.at, event.at, event.order, held)
+                )
+
+    def _see_what_followed(self, enrolment: Enrolment) -> None:
+        """It enters after all, once another one has ended: it sees what came after its trigger meanwhile."""
+        trigger = enrolment.trigger
+        if enrolment.journey.plan.trigger.settle is not None:
+            return  # its turn came after all events of its instant
+        followed = []
+        for event in reversed(enrolment.person.events.values()):
+            if event.at < trigger.at:
+                break
+            if (event.at, event.order) > (trigger.at, trigger.order):
+                followed.append(event)
+        for event in reversed(followed):
+            if enrolment.live:
+                self._see(enrolment, event)
 
     def _of_last_message(self, person: Person, event: SimulatedEvent) -> None:
         """A `message.*` event from outside belongs to the last message sent."""
@@ -324,6 +349,8 @@ class Simulation:
             person.settling.remove(row)
         for decision in decisions:
             self._decided(person, row, decision)
+            if isinstance(decision, Enter) and isinstance(given, Ended):
+                self._see_what_followed(person.enrolments[-1])
 
     def _decided(self, person: Person, row: EntryRow, decision: Decision) -> None:
         if isinstance(decision, Settle):

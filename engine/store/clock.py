@@ -103,7 +103,8 @@ async def complete_until(connection: AsyncConnection) -> datetime | None:
 async def caught_up(connection: AsyncConnection, enrolment_id: str, until: datetime) -> bool:
     """Whether an enrolment has been handed everything that happened up to the logical instant `until`.
 
-    A replay has come that far, the router has taken the customer's events, and every wake was played.
+    A replay has come that far, the router has taken the customer's events and judged what has settled, and
+    every wake was played.
     """
     found = await connection.execute(_CAUGHT_UP, {"id": enrolment_id, "until": until})
     return bool(found.scalar_one())
@@ -114,6 +115,9 @@ _CAUGHT_UP = sa.text("""
         AND NOT EXISTS (
             SELECT 1 FROM events e JOIN enrolments n ON n.profile_id = e.profile_id
             WHERE n.id = CAST(:id AS uuid) AND e.routed_at IS NULL AND e.occurred_at <= :until)
+        AND NOT EXISTS (
+            SELECT 1 FROM entry_states s JOIN enrolments n ON n.profile_id = s.profile_id
+            WHERE n.id = CAST(:id AS uuid) AND s.due_at <= :until)
         AND NOT EXISTS (
             SELECT 1 FROM start_outbox WHERE done_at IS NULL AND enrolment_id = CAST(:id AS uuid))
 """)

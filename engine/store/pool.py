@@ -307,12 +307,18 @@ async def places(
 
 
 _BEHIND = sa.text("""
-    SELECT e.profile_id, min(e.occurred_at) AS at FROM events e
-    WHERE e.profile_id = ANY(CAST(:ids AS uuid[])) AND e.routed_at IS NULL GROUP BY e.profile_id
+    SELECT b.profile_id, min(b.at) AS at FROM (
+        SELECT e.profile_id, e.occurred_at AS at FROM events e
+        WHERE e.profile_id = ANY(CAST(:ids AS uuid[])) AND e.routed_at IS NULL
+        UNION ALL
+        SELECT s.profile_id, s.due_at FROM entry_states s
+        WHERE s.profile_id = ANY(CAST(:ids AS uuid[])) AND s.due_at IS NOT NULL
+    ) b GROUP BY b.profile_id
 """).columns(profile_id=_ID)
 
 
 async def unrouted_since(connection: AsyncConnection, profile_ids: Iterable[str]) -> dict[str, datetime]:
-    """When the first event occurred that is not routed yet, of the profiles that have any."""
+    """When the first event occurred that is not routed yet, or the first settling ends that is not judged,
+    of the profiles that have any."""
     result = await connection.execute(_BEHIND, {"ids": sorted(set(profile_ids))})
     return {row.profile_id: row.at for row in result}
