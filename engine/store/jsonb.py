@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ _AS_JSON_DOES: Final = (
     orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
 """What the standard library refuses is refused: values are made JSON knowingly, or not at all."""
+_LONG_NUMBER: Final = re.compile(r"\d{19}")
 _ROWS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
@@ -41,7 +43,9 @@ def _slow_dumps(value: Any) -> str:
 
 
 def loads(text: str | bytes) -> Any:
-    """The value. A whole number beyond 64 bits comes back as a double, which is what numbers are here."""
+    """The value, every number as it was stored."""
+    if _LONG_NUMBER.search(text if isinstance(text, str) else text.decode()):
+        return json.loads(text)  # orjson would make a double of a whole number beyond 64 bits
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:  # a number beyond doubles: PostgreSQL has no limit

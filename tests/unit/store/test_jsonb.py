@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,3 +29,18 @@ def test_odd_characters_are_taken_out_and_the_rest_stays() -> None:
     assert jsonb.loads(jsonb.dumps({"a\x00b": ["x\ud800y", float("nan"), "茶🍵", "\\u0000"]})) == {
         "ab": ["x\ufffdy", None, "茶🍵", "\\u0000"]
     }
+
+
+@pytest.mark.parametrize(
+    "text", ["12345678901234567890123", "1e400", '{"a": [9223372036854775808, 1.5, "ä"]}']
+)
+def test_numbers_come_back_as_they_were_stored(text: str) -> None:
+    assert jsonb.loads(text) == json.loads(text) == jsonb.loads(text.encode())
+
+
+def test_rows_hold_instants_and_dates_as_iso_text() -> None:
+    at = datetime(2026, 11, 11, 10, 0, 0, 5, tzinfo=UTC)
+    rows = [{"at": at, "day": at.date(), "text": "a\x00b", "n": None}]
+    expected = [{"at": at.isoformat(), "day": "2026-11-11", "text": "ab", "n": None}]
+    assert json.loads(jsonb.dump_rows(rows)) == expected
+    assert json.loads(jsonb.dump_rows([{"at": at}])) == [{"at": at.isoformat()}]
