@@ -3,6 +3,7 @@ call, or by the reason why there was none."""
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,12 +19,14 @@ from engine.core.codec import plan_from_json
 from engine.core.identity import enrolment_id, profile_key, workflow_id
 from engine.store import consents, enrolments, identities, journeys, plans, pool, profiles
 from engine.store.consents import Consent
+from engine.store.database import is_outage
 from engine.store.enrolments import Enrolment
 from engine.store.pool import NewRow
 from engine.store.profiles import NewProfile
 
 JOURNEY = "crowd"
 SLICE = 2_500
+NAMES = uuid.UUID(int=20_000)
 
 
 def project(sink_url: str, smtp_port: int) -> dict[str, str]:
@@ -74,7 +77,8 @@ steps:
 async def enter_crowd(database: AsyncEngine, first: int, size: int) -> None:
     """Puts customers number `first` and on into the journey, some thousands in a transaction.
 
-    One in twenty has no address, and another one in ten has consented to nothing.
+    One in twenty has no address, and another one in ten has consented to nothing. A slice that was cut off is
+    entered again, and nobody twice: all ids follow from the number.
     """
     async with database.connect() as connection:
         digest = (await journeys.standing(connection))[JOURNEY][1]
@@ -83,7 +87,14 @@ async def enter_crowd(database: AsyncEngine, first: int, size: int) -> None:
     assert plan.run_as == "pool"
     for start in range(first, first + size, SLICE):
         numbers = range(start, min(start + SLICE, first + size))
-        await _enter(database, digest, numbers)
+        while True:
+            try:
+                await _enter(database, digest, numbers)
+                break
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                await asyncio.sleep(0.2)
 
 
 async def _enter(database: AsyncEngine, digest: str, numbers: range) -> None:
@@ -92,7 +103,7 @@ async def _enter(database: AsyncEngine, digest: str, numbers: range) -> None:
     for number in numbers:
         user = f"p{number}"
         key = profile_key("external_id", user)
-        profile_id, trigger_id = str(uuid.uuid4()), str(uuid.uuid4())
+        profile_id, trigger_id = (str(uuid.uuid5(NAMES, f"{what} {user}")) for what in ("person", "trigger"))
         addresses = {} if number % 20 == 0 else {"phone": f"+49{number:010}", "email": f"{user}@example.com"}
         new.append(NewProfile(profile_id, key, user, addresses))
         if number % 10 != 1:
@@ -118,8 +129,9 @@ async def _enter(database: AsyncEngine, digest: str, numbers: range) -> None:
         await profiles.make_batch(connection, new)
         await identities.attach_batch(connection, [(("external_id", p.external_id or ""), p.id) for p in new])
         await consents.add_batch(connection, agreed)
-        assert len(await enrolments.insert_batch(connection, found)) == len(found)
-        await pool.add_batch(connection, [NewRow(e.id, JOURNEY, e.profile_id) for e in found])
+        entered = await enrolments.insert_batch(connection, found)
+        rows = [NewRow(e.id, JOURNEY, e.profile_id) for e in found if e.id in entered]
+        await pool.add_batch(connection, rows)
 
 
 async def ended(database: AsyncEngine) -> int:

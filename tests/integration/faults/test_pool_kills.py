@@ -151,7 +151,7 @@ async def test_a_crowd_is_accounted_for_when_the_pool_is_killed_in_the_middle_of
 
 # --- everything at random -------------------------------------------------------------------------------
 
-ROUNDS = 20
+ROUNDS = 5
 JOINING = 200
 """Customers of a round who come in by the API, while parts are killed."""
 
@@ -253,20 +253,20 @@ async def test_twenty_crowds_are_accounted_for_whatever_is_killed(
 
 
 async def round_of_kills(running: Trial, victims: Victims, client: httpx.AsyncClient, number: int) -> None:
-    await running.enter(CROWD)
+    entering = asyncio.create_task(running.enter(CROWD))
     joining = asyncio.create_task(join(client, JOINING * number, JOINING))
     running.entered += JOINING
     killed = []
-    for _ in range(victims.random.randint(1, 3)):
+    for _ in range(victims.random.randint(1, 4)):
         await asyncio.sleep(victims.random.uniform(0.5, 6))
         killed.append(await victims.kill_one())
         await victims.revive()
     print(f"round {number}: killed {', '.join(killed)}", file=sys.stderr)
     async with asyncio.timeout(DEADLINE):
-        while not joining.done():
+        while not (joining.done() and entering.done()):
             await victims.revive()
-            await asyncio.wait([joining], timeout=1)
-    await joining
+            await asyncio.wait([joining, entering], timeout=1)
+    await asyncio.gather(joining, entering)
     await victims.revive()
     await running.over()
     await running.adds_up()
