@@ -151,7 +151,7 @@ async def test_a_crowd_is_accounted_for_when_the_pool_is_killed_in_the_middle_of
 
 # --- everything at random -------------------------------------------------------------------------------
 
-ROUNDS = 5
+ROUNDS = 20
 JOINING = 200
 """Customers of a round who come in by the API, while parts are killed."""
 
