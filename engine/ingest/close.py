@@ -8,7 +8,7 @@ because the enrolment seemed live enters then. So an end needs no lock on entry,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
@@ -58,7 +58,7 @@ class Close:
     at: datetime
     detail: str | None = None
     moved_by: str | None = None
-    variants: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, str] | None = None
     trace: tuple[Trace, ...] = ()
     trace_from: int = 0
 
@@ -99,9 +99,14 @@ async def record_closes(
     ended = await end_enrolments(connection, ends, datetime.now(UTC), heeded)
     # One that was superseded had its end written before it knew: its way there is still to be told.
     late = [
-        Progress(close.enrolment_id, moved_by=close.moved_by, variants=dict(close.variants))
+        Progress(
+            close.enrolment_id,
+            moved_by=close.moved_by,
+            variants=dict(close.variants or {}),
+            exact=close.variants is not None,
+        )
         for close in closes
-        if close.enrolment_id not in ended and (close.moved_by is not None or close.variants)
+        if close.enrolment_id not in ended and (close.moved_by is not None or close.variants is not None)
     ]
     await enrolments.progress_batch(connection, late)
 

@@ -66,7 +66,8 @@ class End:
     at: datetime
     detail: str | None = None
     moved_by: str | None = None
-    variants: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, str] | None = None
+    """All that it took: what was told ahead and never taken goes. None leaves what is there."""
 
 
 _ID = sa.Uuid(as_uuid=False)
@@ -226,7 +227,7 @@ async def convertible(
 _END = sa.text(f"""
     UPDATE enrolments e
     SET status = 'ended', exit = r.exit, exit_detail = r.detail, ended_at = r.at, closed_at = now(),
-        step = NULL, moved_by = coalesce(r.moved_by, e.moved_by), variants = e.variants || r.variants
+        step = NULL, moved_by = coalesce(r.moved_by, e.moved_by), variants = coalesce(r.variants, e.variants)
     FROM {
     batch.records(id="uuid", exit="text", detail="text", at="timestamptz", moved_by="uuid", variants="jsonb")
 }
@@ -252,7 +253,7 @@ async def end_batch(connection: AsyncConnection, ends: Sequence[End]) -> dict[st
             "detail": e.detail,
             "at": e.at,
             "moved_by": e.moved_by,
-            "variants": dict(e.variants),
+            "variants": None if e.variants is None else dict(e.variants),
         }
         for e in first.values()
     ]
@@ -284,14 +285,19 @@ class Progress:
     moved_by: str | None = None
     answers: dict[str, Any] = field(default_factory=dict, repr=False)
     variants: dict[str, str] = field(default_factory=dict)
+    exact: bool = False
+    """Whether `variants` are all that it took."""
 
 
 _PROGRESS = sa.text(f"""
     UPDATE enrolments e SET
         step = CASE WHEN e.status = 'live' THEN coalesce(r.step, e.step) END,
         moved_by = coalesce(r.moved_by, e.moved_by),
-        answers = e.answers || r.answers, variants = e.variants || r.variants
-    FROM {batch.records(id="uuid", step="text", moved_by="uuid", answers="jsonb", variants="jsonb")}
+        answers = e.answers || r.answers,
+        variants = CASE WHEN r.exact THEN r.variants ELSE e.variants || r.variants END
+    FROM {
+    batch.records(id="uuid", step="text", moved_by="uuid", answers="jsonb", variants="jsonb", exact="boolean")
+}
     WHERE e.id = r.id
 """)
 
@@ -310,6 +316,7 @@ async def progress_batch(connection: AsyncConnection, moves: Sequence[Progress])
                     "moved_by": m.moved_by,
                     "answers": m.answers,
                     "variants": m.variants,
+                    "exact": m.exact,
                 }
                 for m in moves
             ]
