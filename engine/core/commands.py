@@ -6,11 +6,11 @@ until its `Answered` or `Settled` comes back), writes `Trace` entries in order, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from engine.core.inputs import Exit
+from engine.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

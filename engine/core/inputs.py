@@ -6,9 +6,11 @@ converter give back the same type.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Literal
+
+from engine.core.values import dataclass
 
 Exit = Literal[
     "completed",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Literal
 
 from engine.core.inputs import SkipReason
 from engine.core.plan import Category
+from engine.core.values import dataclass
 
 ConsentRule = Literal["opt_in", "opt_out", "not_needed"]
 

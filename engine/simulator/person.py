@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from engine.core.commands import Ask, Perform, Send, Trace
 from engine.core.inputs import EntryState
@@ -19,6 +19,9 @@ from engine.language.expressions import Occurrence
 from engine.simulator.journey import SimulatedJourney
 
 EVERY_CHANNEL = "*"
+_CHANNELS: Final = tuple((name, address_kind(name)) for name in (*IDENTIFIERS, *ADDRESS_KINDS))
+"""Channels, each with the identifier that is its address."""
+_ADDRESSING: Final = frozenset(IDENTIFIERS)
 _at = attrgetter("at")
 
 
@@ -155,10 +158,10 @@ class Person:
                 self.attributes.pop(name, None)
             else:
                 self.attributes[name] = value
-        if any(name in IDENTIFIERS for name in values):
+        if not _ADDRESSING.isdisjoint(values):
             self.addresses = {
                 channel: self.attributes[kind]
-                for channel, kind in ((name, address_kind(name)) for name in (*IDENTIFIERS, *ADDRESS_KINDS))
+                for channel, kind in _CHANNELS
                 if isinstance(self.attributes.get(kind), str)
             }
 

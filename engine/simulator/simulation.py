@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.core.advance import advance, begin, overtaken
 from engine.core.calendar import zone_of
-from engine.core.commands import Ask, Command, Decision, Enter, Exited, Refused, Send, Settle, Trace
+from engine.core.commands import Ask, Decision, Enter, Exited, Refused, Send, Settle, Trace
 from engine.core.consider import consider
 from engine.core.convert import converts
 from engine.core.identity import event_id, one_per_text
@@ -156,13 +156,13 @@ class Simulation:
 
     def _fire(self, person: Person, at: datetime) -> bool:
         # A restart ends what is under way: like any order from outside, before the timers of its instant.
-        fired = self._settle(person, at, restarts=True)
+        fired = bool(person.settling) and self._settle(person, at, restarts=True)
         for enrolment in tuple(person.live):
             wake_at = enrolment.state.wake_at
             if wake_at is not None and wake_at <= at:
                 self.advance(enrolment, Due(at))
                 fired = True
-        return self._settle(person, at, restarts=False) or fired
+        return (bool(person.settling) and self._settle(person, at, restarts=False)) or fired
 
     def _settle(self, person: Person, at: datetime, *, restarts: bool) -> bool:
         settled = False
@@ -307,16 +307,12 @@ class Simulation:
         """Hands one input to an enrolment and takes its commands."""
         enrolment.state, commands = advance(enrolment.journey.plan, enrolment.state, given)
         for command in commands:
-            self._take(enrolment, command)
-
-    def _take(self, enrolment: Enrolment, command: Command) -> None:
-        person = enrolment.person
-        if isinstance(command, Trace):
-            enrolment.trace.append(command)
-        elif isinstance(command, Exited):
-            self._ended(enrolment, command.exit, command.at, command.detail)
-        else:
-            person.open.append((enrolment, command))
+            if isinstance(command, Trace):
+                enrolment.trace.append(command)
+            elif isinstance(command, Exited):
+                self._ended(enrolment, command.exit, command.at, command.detail)
+            else:
+                enrolment.person.open.append((enrolment, command))
 
     def _ended(self, enrolment: Enrolment, exit: Exit, at: datetime, detail: str | None) -> None:
         person = enrolment.person
