@@ -15,7 +15,8 @@ from temporalio import activity, workflow
 from temporalio.exceptions import is_cancelled_exception
 
 from engine.ingest.crowds import Crowds
-from engine.pool.workflow import HISTORY_LIMIT, RETRIES
+from engine.pool.workflow import HISTORY_LIMIT as HISTORY_LIMIT
+from engine.pool.workflow import RETRIES
 from engine.store.crowds import Crowd
 from engine.temporal.activities import saying_so
 

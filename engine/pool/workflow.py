@@ -21,7 +21,7 @@ JOURNEY, SHARD = "PoolJourney", "PoolShard"
 TURN, COUNT = "turn", "count"
 OPEN, WAKE = "open", "wake"
 
-HISTORY_LIMIT: Final = 1_000
+HISTORY_LIMIT = 1_000
 """Events after which a workflow continues as new."""
 LOOK: Final = timedelta(seconds=30)
 """How often the journey's workflow counts its rows."""

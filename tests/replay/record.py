@@ -1,4 +1,4 @@
-"""Records the histories of `tests.replay.cases` into `histories/`: `python -m tests.replay.record [NAME…]`.
+"""Records the histories of `cases` and `pool_cases`: `python -m tests.replay.record [NAME…]`.
 
 Only for what is new. A recorded history is a promise to enrolments under way: when one no longer replays,
 the workflow is to be mended, not the history.
@@ -28,6 +28,7 @@ from engine.temporal.queues import JOURNEYS, channel_queue
 from engine.temporal.registry import PLANS
 from engine.temporal.server import start_server
 from tests.replay.cases import CASES, PLANS_BY_NAME, Answers, Hands, Recorded
+from tests.replay.pool_cases import POOL_CASES, run_pool_case
 
 HISTORIES = Path(__file__).parent / "histories"
 MUST_FAIL = "tampered"
@@ -92,20 +93,25 @@ async def run_case(client: Client, case: Recorded, *, cached: int = 100) -> tupl
             exit = str(await asyncio.wait_for(handle.result(), 60))
     finally:
         workflow.HISTORY_LIMIT = before
-    runs, run_id = [], await _first_run(client, workflow_id)
+    assert await _status(client, workflow_id) == WorkflowExecutionStatus.COMPLETED
+    return exit, await _runs(client, workflow_id)
+
+
+async def _runs(client: Client, workflow_id: str) -> list[str]:
+    """The JSON of the history of each run, the first one first."""
+    description = await client.get_workflow_handle(workflow_id).describe()
+    runs, run_id = [], description.raw_description.workflow_execution_info.first_run_id
     while run_id:
         run = client.get_workflow_handle(workflow_id, run_id=run_id)
         history = await run.fetch_history()
         runs.append(json.dumps({**history.to_json_dict(), "workflowId": workflow_id}))
         last = history.events[-1]
         run_id = last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
-    return exit, runs
+    return runs
 
 
-async def _first_run(client: Client, workflow_id: str) -> str:
-    description = await client.get_workflow_handle(workflow_id).describe()
-    assert description.status == WorkflowExecutionStatus.COMPLETED
-    return description.raw_description.workflow_execution_info.first_run_id
+async def _status(client: Client, workflow_id: str) -> WorkflowExecutionStatus | None:
+    return (await client.get_workflow_handle(workflow_id).describe()).status
 
 
 def _anonymous(text: str) -> str:
@@ -123,14 +129,21 @@ async def record(names: Sequence[str]) -> None:
                 continue
             exit, runs = await run_case(client, case)
             assert exit == case.exit, f"{case.name} ended by {exit}, not by {case.exit}"
-            for number, run in enumerate(runs, start=1):
-                name = case.name if len(runs) == 1 else f"{case.name}.{number}"
-                text = _anonymous(json.dumps(json.loads(run), indent=1))
-                (HISTORIES / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-                print(f"recorded {name}", flush=True)
+            _keep(case.name, runs)
+        for pool_case in POOL_CASES:
+            if not names or pool_case.name in names:
+                _keep(pool_case.name, await _runs(client, await run_pool_case(client, pool_case)))
     finally:
         server.stop()
     tamper()
+
+
+def _keep(name: str, runs: Sequence[str]) -> None:
+    for number, run in enumerate(runs, start=1):
+        stem = name if len(runs) == 1 else f"{name}.{number}"
+        text = _anonymous(json.dumps(json.loads(run), indent=1))
+        (HISTORIES / f"{stem}.json").write_text(text + "\n", encoding="utf-8")
+        print(f"recorded {stem}", flush=True)
 
 
 def tamper() -> None:

@@ -1,22 +1,27 @@
-"""Histories of enrolments under way replay with the code of today, or those enrolments would be stuck."""
+"""Histories of what is under way replay with the code of today, or it would be stuck."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
+from engine.pool import crowd
+from engine.pool import workflow as pool_workflow
 from engine.temporal import workflow
 from engine.temporal.codec import data_converter
 from engine.temporal.registry import PLANS
 from tests.replay.cases import CASES, PLANS_BY_NAME
+from tests.replay.pool_cases import POOL_CASES, WORKFLOWS
 from tests.replay.record import HISTORIES, MUST_FAIL
 
 NAMES = sorted(path.stem for path in HISTORIES.glob("*.json") if path.stem != MUST_FAIL)
 LIMITS = {case.name: case.history_limit for case in CASES if case.history_limit}
+LIMITS |= {case.name: case.history_limit for case in POOL_CASES if case.history_limit}
 
 
 def history(name: str) -> WorkflowHistory:
@@ -27,7 +32,7 @@ def history(name: str) -> WorkflowHistory:
 def replayer(*, sandboxed: bool = True) -> Replayer:
     for name, plan in PLANS_BY_NAME.items():
         PLANS.add(name, plan)
-    workflows = [workflow.EnrolmentWorkflow]
+    workflows: list[type[Any]] = [workflow.EnrolmentWorkflow, *WORKFLOWS]
     if sandboxed:
         return Replayer(workflows=workflows, data_converter=data_converter({}))
     return Replayer(
@@ -41,7 +46,8 @@ def replayer(*, sandboxed: bool = True) -> Replayer:
 async def test_a_recorded_history_replays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = LIMITS.get(name.partition(".")[0])
     if limit is not None:
-        monkeypatch.setattr(workflow, "HISTORY_LIMIT", limit)
+        for module in (workflow, pool_workflow, crowd):
+            monkeypatch.setattr(module, "HISTORY_LIMIT", limit)
     await replayer(sandboxed=limit is None).replay_workflow(history(name))
 
 
@@ -51,7 +57,10 @@ async def test_a_history_with_another_activity_in_it_does_not_replay() -> None:
 
 
 def test_every_case_is_recorded() -> None:
-    assert {name.partition(".")[0] for name in NAMES} == {case.name for case in CASES}
+    assert {name.partition(".")[0] for name in NAMES} == {
+        *(case.name for case in CASES),
+        *(case.name for case in POOL_CASES),
+    }
 
 
 def test_no_history_tells_of_the_machine_that_recorded_it() -> None:
