@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 REMEMBERED_SECONDS: Final = 5.0
-"""How long counts of tables are remembered: each costs a scan, and anybody may ask."""
+"""How long counts of tables are remembered at least: each costs a scan, and anybody may ask."""
+SHARE: Final = 0.05
+"""Of the time at most: the larger the tables, the longer their counts are remembered."""
 _BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -52,7 +54,7 @@ class Metrics:
         self._deliveries = Gauge(
             "kairos_deliveries", "Deliveries in each state.", ("channel", "state"), registry=registry
         )
-        self._looked_at = -REMEMBERED_SECONDS
+        self._look_again_at = time.monotonic()
         self._lock = asyncio.Lock()
 
     def count(self, results: Sequence[Accepted | Rejected]) -> None:
@@ -64,10 +66,14 @@ class Metrics:
         self._accepted.inc(len(results) - rejected - duplicates)
 
     async def text(self, database: AsyncEngine) -> bytes:
-        """All of them in Prometheus' text format; counts of tables may be a few seconds old."""
+        """All of them in Prometheus' text format; counts of tables may be a few seconds old, of large ones
+        minutes."""
         async with self._lock:
-            if time.monotonic() - self._looked_at >= REMEMBERED_SECONDS:
+            began = time.monotonic()
+            if began >= self._look_again_at:
                 await self._look(database)
+                ended = time.monotonic()
+                self._look_again_at = ended + max(REMEMBERED_SECONDS, (ended - began) / SHARE)
         return generate_latest(self._registry)
 
     async def _look(self, database: AsyncEngine) -> None:
@@ -87,4 +93,3 @@ class Metrics:
         self._deliveries.clear()
         for (channel, state), number in states.items():
             self._deliveries.labels(channel, state).set(number)
-        self._looked_at = time.monotonic()
