@@ -5,8 +5,8 @@ is judged for re-entry at once; with it, it starts or restarts the settling time
 ends. The newest trigger by (occurred_at, order) is the one that counts, in whatever order they arrive.
 
 A trigger that is refused only because an enrolment is live is kept as contested: drivers learn of an end
-later than it happened, and when it turns out that the enrolment had ended by then, the trigger enters
-after all. Nothing else is ever judged twice.
+later than it happened, and when it turns out that the enrolment had ended by then, the first such trigger,
+by the instant of its entry, enters after all. Nothing else is ever judged twice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from engine.core.identity import enrolment_id
 from engine.core.inputs import Due, Ended, EntryInput, EntryState, Triggered, UnlessSeen
 from engine.core.plan import Plan
 
-_KEPT_CONTESTED: Final = 8
+_KEPT_CONTESTED: Final = 32
+"""The newest that are kept. An end is told within moments; on a fast clock those hold a day's triggers."""
 
 
 def consider(
@@ -134,7 +135,8 @@ class _Judgement:
         state.live_id = None
         state.ended_at = given.at
         contested, state.contested = state.contested, ()
-        for event_id, occurred_at, entry_at in contested:
+        # In their own order: they may have arrived in another.
+        for event_id, occurred_at, entry_at in sorted(contested, key=lambda one: one[2]):
             if entry_at >= given.at:
                 self.judge(event_id, occurred_at, max(entry_at, given.at))
 

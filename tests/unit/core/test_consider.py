@@ -130,6 +130,25 @@ def test_a_trigger_refused_as_live_enters_when_the_end_turns_out_to_be_earlier()
     assert entry.entries == [("e1", T0), ("e2", T0 + 2 * MINUTE)]
 
 
+def test_of_triggers_refused_as_live_the_first_enters_in_whatever_order_they_came() -> None:
+    entry = Entry(plan(reenter="after_exit"))
+    entry.trigger("e1", T0)
+    for minutes in (5, 3, 9):
+        entry.trigger(f"e{minutes}", T0 + minutes * MINUTE)
+    entry.end(T0 + 2 * MINUTE)
+    entry.end(T0 + 4 * MINUTE)
+    assert [id for id, _ in entry.entries] == ["e1", "e3", "e5"]
+
+
+def test_an_end_that_is_told_late_has_not_forgotten_a_busy_customers_triggers() -> None:
+    entry = Entry(plan(reenter="after_exit"))
+    entry.trigger("e0", T0)
+    for minutes in range(2, 22):
+        entry.trigger(f"e{minutes}", T0 + minutes * MINUTE)
+    entry.end(T0 + MINUTE)
+    assert [id for id, _ in entry.entries] == ["e0", "e2"]
+
+
 def test_restart_supersedes_the_live_one() -> None:
     entry = Entry(plan(reenter="restart"))
     entry.trigger("e1", T0)
