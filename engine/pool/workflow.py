@@ -24,7 +24,8 @@ OPEN, WAKE = "open", "wake"
 HISTORY_LIMIT = 1_000
 """Events after which a workflow continues as new."""
 LOOK: Final = timedelta(seconds=30)
-"""How often the journey's workflow counts its rows."""
+"""How often the journey's workflow counts its rows; more seldom the longer their numbers stay the same."""
+LONGEST_LOOK: Final = timedelta(minutes=10)
 AGAIN: Final = timedelta(seconds=1)
 TURN_TIME: Final = timedelta(minutes=10)
 ALIVE: Final = timedelta(seconds=10)
@@ -132,6 +133,7 @@ class PoolJourney:
     @workflow.run
     async def run(self, given: JourneyInput) -> str:
         """Opens shards as they are asked for, until no row of the journey is left."""
+        before, pause = Counted(), LOOK
         while True:
             asked, self._asked = sorted(set(self._asked)), []
             for shard in asked:
@@ -149,8 +151,10 @@ class PoolJourney:
                 return "empty"
             if workflow.info().get_current_history_length() > HISTORY_LIMIT:
                 workflow.continue_as_new(JourneyInput(given.journey, self._asked))
+            pause = min(2 * pause, LONGEST_LOOK) if counted == before else LOOK
+            before = counted
             with contextlib.suppress(TimeoutError):
-                await workflow.wait_condition(lambda: bool(self._asked), timeout=LOOK)
+                await workflow.wait_condition(lambda: bool(self._asked), timeout=pause)
 
     async def _open(self, journey: str, shard: int) -> None:
         # One that is open already was asked for twice, or outlived a parent that was terminated.
