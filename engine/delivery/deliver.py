@@ -22,6 +22,7 @@ from engine.core.plan import Message, Plan
 from engine.delivery.choose import apply, request, skip
 from engine.delivery.exits import exit_seen
 from engine.delivery.facts import Look, computed_in, load_facts, template_context
+from engine.delivery.hands import BUSY, take_in_hand
 from engine.delivery.job import REFUSED, Job, Turn
 from engine.delivery.leftover import Leftovers
 from engine.delivery.ports import Answer, DeliveryPorts, LiveProject, Order, Place, Retry
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BUSY: Final = timedelta(seconds=1)
 LONGEST_TURN: Final = 60.0
 """Seconds after which those who wait for a channel with a rate ask again."""
 
@@ -53,16 +53,11 @@ async def deliver(
     Safe to repeat at any time and by any worker. Raises only what the database raises; then nothing is lost
     and the same orders may be given again. `known` are their enrolments, if the caller has just read them.
     """
-    fresh = {order.place: order for order in orders if order.place not in ports.in_hand}
-    answers: dict[Place, Answer] = {}
-    ports.in_hand.update(fresh)
-    try:
-        if fresh:
-            plans = {digest: await ports.plan(digest) for digest in {o.digest for o in fresh.values()}}
-            answers = await _Batch(ports, await ports.project(), plans, fresh, known).run()
-    finally:
-        ports.in_hand.difference_update(fresh)
-    return [answers.get(o.place) or Retry(BUSY, "this worker is at it already") for o in orders]
+    return await take_in_hand(
+        ports,
+        orders,
+        lambda project, plans, fresh: _Batch(ports, project, plans, fresh, known).run(),
+    )
 
 
 class _Batch:

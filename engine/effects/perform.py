@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from engine.core.identity import delivery_key
@@ -12,6 +12,7 @@ from engine.core.inputs import Settled
 from engine.core.plan import Effect, Plan
 from engine.delivery.exits import exit_seen
 from engine.delivery.facts import load_facts
+from engine.delivery.hands import BUSY, take_in_hand
 from engine.delivery.ports import Answer, LiveProject, Order, Place, Retry
 from engine.delivery.record import moved, store_traces
 from engine.delivery.sight import Enrolment, seen
@@ -30,7 +31,6 @@ from engine.store.effects import NewEffect
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
 
-BUSY: Final = timedelta(seconds=1)
 CALLS: Final = ("webhook", "action")
 """Verbs whose work leaves our database."""
 AT_ONCE: Final = 50
@@ -45,21 +45,19 @@ async def perform(
     Safe to repeat at any time and by any worker. Raises only what the database raises; then nothing is lost
     and the same orders may be given again. `known` are their enrolments, if the caller has just read them.
     """
-    fresh = {order.place: order for order in orders if order.place not in ports.in_hand}
-    answers: dict[Place, Answer] = {}
-    ports.in_hand.update(fresh)
-    try:
-        if fresh:
-            plans = {digest: await ports.plan(digest) for digest in {o.digest for o in fresh.values()}}
-            project = await ports.project()
-            waiting = list(fresh.values())
-            while waiting:
-                answers |= await _Batch(ports, project, plans, {o.place: o for o in waiting}, known).run()
-                known = None  # what was done may have changed the customer
-                waiting = [order for order in waiting if order.place not in answers]
-    finally:
-        ports.in_hand.difference_update(fresh)
-    return [answers.get(o.place) or Retry(BUSY, "this worker is at it already") for o in orders]
+
+    async def work(
+        project: LiveProject, plans: dict[str, Plan], fresh: dict[Place, Order]
+    ) -> dict[Place, Answer]:
+        answers: dict[Place, Answer] = {}
+        waiting, seen_before = fresh, known
+        while waiting:
+            answers |= await _Batch(ports, project, plans, waiting, seen_before).run()
+            seen_before = None  # what was done may have changed the customer
+            waiting = {place: order for place, order in waiting.items() if place not in answers}
+        return answers
+
+    return await take_in_hand(ports, orders, work)
 
 
 class _Batch:
