@@ -39,7 +39,7 @@ class Followed:
     driver: str = "workflow"
     answers: Mapping[str, Any] = field(default_factory=dict)
     live: bool = True
-    converted: bool = False
+    converted_at: datetime | None = None
 
     def conditions(self, event: Event) -> tuple[Condition, ...]:
         """What the event could meet here; nothing if this enrolment does not see it."""
@@ -49,9 +49,14 @@ class Followed:
         if self.live:
             return self.plan.conditions_for(event.name, own)
         goal = self.plan.goal
-        if self.converted or goal is None or goal.when.event != event.name or not (own or goal.when.any):
+        if goal is None or goal.when.event != event.name or not (own or goal.when.any):
             return ()
-        return (goal.when,)
+        return (goal.when,) if self.converts_first(event) else ()
+
+    def converts_first(self, event: Event) -> bool:
+        """Whether the event would be the first to convert it. Events do not come in order: what occurred
+        before an enrolment was known of is fed to it after the batch that let it in."""
+        return self.converted_at is None or event.occurred_at < self.converted_at
 
 
 def followed(row: Enrolment, plan: Plan, judge: Judge, known: Mapping[str, Event]) -> Followed:
@@ -70,7 +75,7 @@ def followed(row: Enrolment, plan: Plan, judge: Judge, known: Mapping[str, Event
         driver=row.driver,
         answers=row.answers,
         live=row.status == "live",
-        converted=row.converted_at is not None,
+        converted_at=row.converted_at,
     )
 
 
@@ -176,9 +181,10 @@ class Followers:
         held = self._judge.held(conditions, event, now, trigger=one.trigger, answers=one.answers)
         if not held:
             return
-        if "goal" in held and not one.converted and converts(one.plan, one.entered_at, event.occurred_at):
-            one.converted = True
-            self.conversions.append((one.enrolment_id, event.occurred_at))
+        occurred_at = event.occurred_at
+        if "goal" in held and one.converts_first(event) and converts(one.plan, one.entered_at, occurred_at):
+            one.converted_at = occurred_at
+            self.conversions.append((one.enrolment_id, occurred_at))
         if one.live:
             seen = EventSeen(
                 id=event.event_id,

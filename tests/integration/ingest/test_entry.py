@@ -156,6 +156,23 @@ async def test_a_trigger_after_an_end_that_was_recorded_late_enters_after_all(wo
     assert second.entered_at == START + 5 * MINUTE
 
 
+async def test_the_first_goal_converts_although_a_later_one_is_routed_with_the_entry(world: World) -> None:
+    await world.apply(hello("after_exit"))
+    await world.event("cart.updated")
+    await world.route(until=MINUTE)
+    (first,) = await world.enrolments("hello")
+    await world.event("cart.updated", 5 * MINUTE)
+    await world.route(until=5 * MINUTE)
+    await world.event("order.paid", 6 * MINUTE)
+    await world.route(until=6 * MINUTE)
+    await close(world, first.id, 4 * MINUTE)
+    await world.event("order.paid", 7 * MINUTE)
+    await world.route(until=7 * MINUTE)
+    _, second = await world.enrolments("hello")
+    assert second.entered_at == START + 5 * MINUTE
+    assert second.converted_at == START + 6 * MINUTE
+
+
 async def test_closing_twice_changes_nothing(world: World) -> None:
     await world.apply(hello("after_exit"))
     await world.event("cart.updated")
