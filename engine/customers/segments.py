@@ -216,5 +216,9 @@ async def explain(connection: AsyncConnection, group: Group, now: datetime) -> E
     everybody, numbers = await populations.parts(
         connection, condition(pieces, group.setting, now), joined_by.upper()
     )
-    parts = [Part(normal(piece), *each) for piece, each in zip(pieces, numbers, strict=True)]
+    parts = [Part(_text(piece), *each) for piece, each in zip(pieces, numbers, strict=True)]
     return Explained(everybody, tuple(parts), joined_by)
+
+
+def _text(piece: Tree) -> str:
+    return f"({normal(piece)})" if isinstance(piece, Logic) else normal(piece)

@@ -56,7 +56,8 @@ def same(left: Value, right: Value, zone: tzinfo, depth: int = 0) -> bool | None
     if first != second:
         if {first, second} != {"date", "datetime"}:
             return None
-        return _instant(left, zone) == _instant(right, zone)
+        one, two = _instant(left, zone), _instant(right, zone)
+        return None if one is None or two is None else one == two
     if first in ("list", "object"):
         return _same_inside(left, right, zone, depth)
     return bool(left == right)

@@ -131,9 +131,14 @@ async def test_dates_and_instants_are_read_alike(connection: AsyncConnection, zo
     facts = len(people)
     assert facts > 100
     await compare(
-        connection, people, ["profile.born == profile.seen", "profile.born < profile.seen"], setting
+        connection, people, [f"profile.born {sign} profile.seen" for sign in ("==", "!=", "<", ">=")], setting
     )
-    await compare(connection, people, ["profile.born <= now", "profile.born >= profile.trial"], setting)
+    await compare(
+        connection,
+        people,
+        ["now >= profile.born", "profile.born > now", "profile.born >= profile.trial"],
+        setting,
+    )
 
 
 async def test_days_of_the_calendar_are_those_of_the_profile(connection: AsyncConnection) -> None:

@@ -101,6 +101,9 @@ async def test_each_part_is_explained_alone_and_with_those_before(connection: As
     either = await segments.explain(connection, await segments.named(connection, "either"), START)
     assert [(part.alone, part.together) for part in either.parts] == [(5, 5), (4, 7)]
     assert either.joined_by == "or"
+    where = 'in_segment("testers") or has_tag("staff") and in_segment("gold")'
+    typed = await segments.explain(connection, await segments.of_condition(connection, where), START)
+    assert typed.parts[1].text == '(has_tag("staff") and in_segment("gold"))'
 
 
 async def test_merged_profiles_are_one_customer(world: World) -> None:

@@ -32,6 +32,7 @@ from engine.language.expressions.sql.values import (
     json_of,
     kinds,
     numeric,
+    once,
 )
 from engine.language.expressions.sql.writer import NotInSql, Writer
 
@@ -39,6 +40,7 @@ Zone = Callable[[], str]
 NEVER: Final = "false"
 _MOMENTS: Final = frozenset({"date", "datetime"})
 _DEEPEST: Final = 32
+_TURNED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def either(conditions: Sequence[str]) -> str:
@@ -156,8 +158,25 @@ def _collated(kind: str) -> str:
 def _moments(w: Writer, sign: str, left: Value, right: Value, zone: Zone) -> str:
     if isinstance(left, Scalar) and isinstance(right, Scalar) and left.kind == right.kind:
         return f"{left.sql} {sign} {right.sql}"
-    one, two = as_instant(w, left, zone), as_instant(w, right, zone)
-    return NEVER if one is None or two is None else f"{one.sql} {sign} {two.sql}"
+    if not isinstance(left, Scalar) or not isinstance(right, Scalar):
+        return NEVER
+    if left.kind == "date":
+        return once(w, [left, right], lambda day, instant: _beside_instant(w, sign, day, instant, zone))
+    turned = _TURNED.get(sign, sign)
+    return once(w, [right, left], lambda day, instant: _beside_instant(w, turned, day, instant, zone))
+
+
+def _beside_instant(w: Writer, sign: str, day: Scalar, instant: Scalar, zone: Zone) -> str:
+    """A date beside an instant. Where they are days apart, no zone needs to be asked when the date begins."""
+    near = f"CAST({instant.sql} AT TIME ZONE 'UTC' AS date)"
+    begins = as_instant(w, day, zone)
+    assert begins is not None
+    before, after = sign in ("<", "<=", "<>"), sign in (">", ">=", "<>")
+    return (
+        f"CASE WHEN {day.sql} BETWEEN CAST('0001-01-03' AS date) AND {near} - 3 THEN {before} "
+        f"WHEN {day.sql} BETWEEN {near} + 3 AND CAST('9999-12-29' AS date) THEN {after} "
+        f"ELSE {begins.sql} {sign} {instant.sql} END"
+    )
 
 
 def _alike(w: Writer, left: Value, right: Value, zone: Zone, depth: int, raw: bool = False) -> str:
@@ -208,8 +227,6 @@ def _flat(value: Json) -> str:
 
 
 # --- order ----------------------------------------------------------------------------------------------
-
-_TURNED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def ordered(w: Writer, sign: str, left: Value, right: Value, zone: Zone) -> str:
