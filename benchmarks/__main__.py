@@ -33,6 +33,7 @@ from benchmarks import (
     pool_due,
     pool_http,
     pool_waiting,
+    segments,
     simulator,
 )
 from benchmarks.findings import Finding
@@ -60,6 +61,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
     "pool-burst": ("A burst in the pool", pool_burst.run),
     "pool-trickle": ("From event to message, in the pool", latency.pool),
     "pool-due": ("Many waits over at once", pool_due.run),
+    "segments": ("Counting a segment", segments.run),
     "pool-waiting": ("What waiting enrolments cost", pool_waiting.run),
 }
 

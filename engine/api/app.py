@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from engine.api import crowds, customers, health, intake, operations, problems, running, shapes
+from engine.api import crowds, customers, health, intake, operations, problems, running, segments, shapes
 from engine.api.access import KeyRing
 from engine.api.metrics import Metrics
 from engine.api.observe import Observe
@@ -55,6 +55,8 @@ def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pa
         operations.control_router,
         crowds.router,
         crowds.control_router,
+        segments.router,
+        segments.control_router,
     ):
         app.include_router(router)
     app.include_router(health.router)
@@ -70,7 +72,7 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         described = generated()
         known = described["components"]["schemas"]
-        for body in (shapes.EnterRequest, shapes.CrowdRequest):
+        for body in (shapes.EnterRequest, shapes.CrowdRequest, shapes.MembersRequest):
             shape = body.model_json_schema(ref_template="#/components/schemas/{model}")
             known.update(shape.pop("$defs", {}))
             known[body.__name__] = shape

@@ -12,8 +12,11 @@ from engine.api import examples, paging, shapes
 from engine.api.body import read_json
 from engine.api.problems import Problem, invalid
 from engine.api.secured import managing, reading
+from engine.api.segments import named
 from engine.api.services import services
 from engine.core.identity import crowd_workflow_id
+from engine.customers import segments
+from engine.customers.segments import Group, SegmentError
 from engine.ingest import crowds as asking
 from engine.ingest.manual import EntryRefused
 from engine.store import crowds, journeys
@@ -58,7 +61,8 @@ _BODY: dict[str, Any] = {
 async def ask_for_crowd(
     request: Request, wanted: Annotated[shapes.CrowdRequest, Depends(_wanted)]
 ) -> shapes.CrowdAsked:
-    """Asks that all profiles, those with a tag, or those named here enter a journey with a `manual` trigger.
+    """Asks that profiles enter a journey with a `manual` trigger: all of them, those with a tag, those in a
+    segment or for whom a condition holds, or those named here. A condition stays as it is now.
 
     It is taken up moments later; `GET /crowds/{id}` says how far it is.
     """
@@ -69,7 +73,10 @@ async def ask_for_crowd(
     async def work(connection: AsyncConnection) -> asking.Asked:
         if wanted.journey not in await journeys.standing(connection):
             raise Problem(404, "no-such-journey", f"there is no journey {wanted.journey!r}")
-        return await asking.ask(connection, wanted.journey, wanted.properties, tag=wanted.tag, listed=listed)
+        group = await _group(connection, wanted)
+        return await asking.ask(
+            connection, wanted.journey, wanted.properties, tag=wanted.tag, group=group, listed=listed
+        )
 
     try:
         asked = await in_transaction(services(request).database, work)
@@ -77,6 +84,17 @@ async def ask_for_crowd(
         raise Problem(409, "refused", str(error)) from None
     shown = _shown(asked.crowd).model_dump()
     return shapes.CrowdAsked(**shown, not_one=sorted(asked.not_one))
+
+
+async def _group(connection: AsyncConnection, wanted: shapes.CrowdRequest) -> Group | None:
+    if wanted.segment is not None:
+        return await named(connection, wanted.segment)
+    if wanted.where is None:
+        return None
+    try:
+        return await segments.of_condition(connection, wanted.where)
+    except SegmentError as error:
+        raise Problem(422, "invalid", f"body.where: {error}") from None
 
 
 @router.get("/crowds", summary="List crowds")
@@ -136,6 +154,8 @@ def _shown(crowd: Crowd) -> shapes.Crowd:
         digest=crowd.digest,
         what=crowd.what,
         tag=crowd.tag,
+        segment=crowd.segment,
+        where=None if crowd.condition is None else crowd.condition["where"],
         properties=crowd.given,
         status=crowd.status,
         total=crowd.total,

@@ -33,7 +33,7 @@ async def find_profile(
     """The profile behind an identity: one item, or none."""
     async with services(request).database.connect() as connection:
         found = await identities.find_batch(connection, [(kind, value)])
-        shown = await _profiles(connection, list(found.values()))
+        shown = await profiles_by_id(connection, list(found.values()))
     return shapes.Page[shapes.Profile](items=shown, next=None)
 
 
@@ -41,13 +41,14 @@ async def find_profile(
 async def get_profile(request: Request, profile_id: UUID) -> shapes.Profile:
     """A profile by its id. Of one that was merged, the profile that it was merged into."""
     async with services(request).database.connect() as connection:
-        shown = await _profiles(connection, [str(profile_id)])
+        shown = await profiles_by_id(connection, [str(profile_id)])
     if not shown:
         raise Problem(404, "no-such-profile", f"there is no profile {profile_id}")
     return shown[0]
 
 
-async def _profiles(connection: AsyncConnection, ids: list[str]) -> list[shapes.Profile]:
+async def profiles_by_id(connection: AsyncConnection, ids: list[str]) -> list[shapes.Profile]:
+    """Profiles with their identities, by id; of a merged one, whom it was merged into."""
     found = {p.id: p for p in (await profiles.surviving(connection, ids)).values()}
     named = await identities.of_profiles(connection, found)
     return [

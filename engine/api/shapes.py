@@ -12,6 +12,7 @@ T = TypeVar("T")
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 """Text that PostgreSQL can compare: without the character NUL."""
+Condition = Annotated[str, StringConstraints(min_length=1, max_length=5_000, pattern=r"^[^\x00]+$")]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00]+$")]
 Exit = Literal[
     "completed",
@@ -216,7 +217,8 @@ class Asked(Shape):
 
 
 class CrowdRequest(BaseModel):
-    """Who is to enter: `all`, who has a `tag`, or the profiles named by `identities` and `profile_ids`."""
+    """Who is to enter: `all`, who has a `tag`, is in a `segment`, for whom a condition holds (`where`), or
+    those named by `identities` and `profile_ids`."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -228,6 +230,10 @@ class CrowdRequest(BaseModel):
     journey: Name
     all: bool = Field(default=False, description="Every profile.")
     tag: Name | None = Field(default=None, description="Every profile that has this tag.")
+    segment: Name | None = Field(default=None, description="Every profile in this segment.")
+    where: Condition | None = Field(
+        default=None, description="Every profile for which this condition of the journey language holds."
+    )
     identities: list[IdentityGiven] | None = Field(default=None, max_length=10_000)
     profile_ids: list[UUID] | None = Field(default=None, max_length=10_000)
     properties: dict[str, Any] = Field(default_factory=dict, description="Become the trigger's properties.")
@@ -235,8 +241,9 @@ class CrowdRequest(BaseModel):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         listed = self.identities is not None or self.profile_ids is not None
-        if sum((self.all, self.tag is not None, listed)) != 1:
-            raise ValueError("expected either all, or tag, or identities and profile_ids")
+        ways = (self.tag is not None, self.segment is not None, self.where is not None)
+        if sum((self.all, *ways, listed)) != 1:
+            raise ValueError("expected either all, tag, segment, where, or identities and profile_ids")
         return self
 
 
@@ -246,8 +253,10 @@ class Crowd(Shape):
     id: UUID
     journey: str = Field(examples=["spring-sale"])
     digest: str = Field(description="The version of the journey that they enter.")
-    what: Literal["all", "tag", "list"]
+    what: Literal["all", "tag", "list", "segment"]
     tag: str | None
+    segment: str | None = Field(description="Null for a condition of its own.")
+    where: str | None = Field(description="Of a segment: the condition, as it was when it was asked for.")
     properties: dict[str, Any]
     status: Literal["waiting", "entering", "entered", "cancelled", "failed"]
     total: int | None = Field(description="Profiles to be looked at; null until they are counted.")
@@ -266,6 +275,62 @@ class Crowd(Shape):
 class CrowdAsked(Crowd):
     """A crowd that was asked for."""
 
+    not_one: list[int] = Field(
+        description="Places, from 0 in `identities` and on through `profile_ids`, that led to no profile."
+    )
+
+
+class Segment(Shape):
+    """A name for customers who have something in common."""
+
+    name: str = Field(examples=["engaged"])
+    list: bool = Field(description="Who is in it was put there, instead of following from an expression.")
+    where: str | None = Field(description="The expression.", examples=['count("order.paid", "90d") > 0'])
+
+
+class SegmentCount(Shape):
+    segment: str
+    count: int
+    at: datetime = Field(description="The logical instant at which it was asked.")
+
+
+class SegmentPart(Shape):
+    """One part of the expression."""
+
+    part: str = Field(examples=['count("order.paid", "90d") > 0'])
+    alone: int = Field(description="Profiles for which it holds.")
+    together: int = Field(description="Profiles that are left by it and all parts before it.")
+
+
+class SegmentExplained(SegmentCount):
+    """Which part of the expression keeps how many."""
+
+    everybody: int
+    joined_by: Literal["and", "or"]
+    parts: list[SegmentPart]
+
+
+class MembersRequest(BaseModel):
+    """Who is put on a list, taken off it, or becomes all who are on it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {"change": "add", "identities": [{"kind": "external_id", "value": "c-17"}]}
+        },
+    )
+
+    change: Literal["add", "remove", "replace"] = "add"
+    identities: list[IdentityGiven] = Field(default_factory=list, max_length=10_000)
+    profile_ids: list[UUID] = Field(default_factory=list, max_length=10_000)
+
+
+class MembersChanged(Shape):
+    """What became of a list."""
+
+    added: int = Field(description="Profiles that were not on it.")
+    removed: int
+    members: int = Field(description="On it now.")
     not_one: list[int] = Field(
         description="Places, from 0 in `identities` and on through `profile_ids`, that led to no profile."
     )

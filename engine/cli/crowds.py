@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engine.cli.crowd_file import read_list, write_rejects
+from engine.cli.segment import group_of
 from engine.cli.session import (
     CommandError,
     Format,
@@ -41,10 +42,12 @@ PATIENCE: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """All, or who has a tag, or who is on a list."""
+    """All, or who has a tag, who is on a list, in a segment, or for whom a condition holds."""
 
     tag: str | None = None
     file: Path | None = None
+    segment: str | None = None
+    where: str | None = None
 
 
 def enter_crowd(journey: str, who: Who, given: Mapping[str, Any], *, detach: bool, format: Format) -> None:
@@ -70,7 +73,10 @@ async def _ask(
 ) -> tuple[Crowd, Path | None]:
     async with database.begin() as connection:
         if who.file is None:
-            return (await asking.ask(connection, journey, given, tag=who.tag)).crowd, None
+            group = None
+            if who.segment is not None or who.where is not None:
+                group = await group_of(connection, who.segment, who.where)
+            return (await asking.ask(connection, journey, given, tag=who.tag, group=group)).crowd, None
         _, plan = await enterable(connection, journey)
         refuse_undeclared(plan, given)  # before a long list is looked up
         try:
@@ -169,6 +175,8 @@ def crowd_data(found: Crowd) -> dict[str, Any]:
         "digest": found.digest,
         "what": found.what,
         "tag": found.tag,
+        "segment": found.segment,
+        "where": None if found.condition is None else found.condition["where"],
         "status": found.status,
         "total": found.total,
         "looked_at": found.looked,
@@ -215,7 +223,7 @@ def _table(found: Iterable[Crowd]) -> Iterator[str]:
         (
             each.id,
             each.journey,
-            f"tag {each.tag}" if each.what == "tag" else each.what,
+            _who(each),
             instant(each.created_at),
             each.status,
             f"{each.looked:,} of {each.total:,}" if each.total is not None else "-",
@@ -227,6 +235,18 @@ def _table(found: Iterable[Crowd]) -> Iterator[str]:
         yield "no crowds"
         return
     yield from table(("crowd", "journey", "who", "asked for (UTC)", "stands", "looked at", "entered"), rows)
+
+
+def _who(crowd: Crowd) -> str:
+    match crowd.what:
+        case "tag":
+            return f"tag {crowd.tag}"
+        case "segment" if crowd.segment is not None:
+            return f"segment {crowd.segment}"
+        case "segment" if crowd.condition is not None:
+            where = str(crowd.condition["where"])
+            return f"where {where if len(where) <= 40 else where[:39] + '…'}"
+    return crowd.what
 
 
 def register(app: typer.Typer) -> None:

@@ -48,6 +48,10 @@ def enter(
     ] = None,
     everybody: Annotated[bool, typer.Option("--all", help="All customers instead of one.")] = False,
     tag: Annotated[str | None, typer.Option(help="All customers who have this tag.")] = None,
+    segment: Annotated[str | None, typer.Option(help="All customers in this segment.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="All customers for whom a condition holds.", metavar="EXPR")
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option(help="All customers of a list: an identifier a line, or CSV with a header."),
@@ -62,10 +66,11 @@ def enter(
 ) -> None:
     """Put a customer into a journey, or many at once. Exit code 1: the journey did not let them in."""
     properties = dict(_property(each) for each in given or ())
-    if sum((customer is not None, everybody, tag is not None, file is not None)) != 1:
-        refuse("enter", "expected a customer, or one of --all, --tag and --file")
+    ways = (customer, tag, segment, where, file)
+    if everybody + sum(way is not None for way in ways) != 1:
+        refuse("enter", "expected a customer, or one of --all, --tag, --segment, --where and --file")
     if customer is None:
-        enter_crowd(journey, Who(tag, file), properties, detach=detach, format=format)
+        enter_crowd(journey, Who(tag, file, segment, where), properties, detach=detach, format=format)
         return
     one = customer
 

@@ -28,6 +28,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "explain": ("explain",),
     "enter": ("enter",),
     "crowds": ("crowds",),
+    "segment": ("segment",),
     "enrolments": ("enrolments", "cancel"),
     "find": ("find",),
     "outbox": ("outbox",),

@@ -16,17 +16,20 @@ from uuid import UUID
 
 from engine.core.assignment import acts_at_once
 from engine.core.plan import Plan
+from engine.customers import segments
+from engine.customers.segments import Group
 from engine.ingest import crowd_events
 from engine.ingest.book import Book
 from engine.ingest.conditions import MANUAL_ENTRY
 from engine.ingest.manual import enterable, refuse_undeclared
 from engine.ingest.recording import Internal, record_events
 from engine.ingest.times import time_at
+from engine.language.expressions.sql import condition
 from engine.language.types import to_json
 from engine.store import crowd_members, crowd_slices, crowds, entries, routing
 from engine.store.crowd_members import Named
 from engine.store.crowd_slices import SLICE, Rules, Sliced
-from engine.store.crowds import Crowd, Status, Step
+from engine.store.crowds import Crowd, Status, Step, What
 from engine.store.database import in_transaction
 
 if TYPE_CHECKING:
@@ -48,11 +51,13 @@ async def ask(
     given: Mapping[str, Any],
     *,
     tag: str | None = None,
+    group: Group | None = None,
     listed: Iterable[Named] | None = None,
     unreadable: int = 0,
     heard: Callable[[int], None] = lambda count: None,
 ) -> Asked:
-    """Asks that everybody enters a journey; with `tag` who has it, with `listed` who is named there.
+    """Asks that everybody enters a journey; with `tag` who has it, with `listed` who is named there, with
+    `group` who is in it, as it is meant now, at the instant of entry.
 
     Args:
         given: what `trigger` then has.
@@ -79,8 +84,10 @@ async def ask(
         crowd_id,
         journey,
         digest,
-        "list" if listed is not None else "all" if tag is None else "tag",
+        _what(tag, group, listed),
         tag=tag,
+        segment=None if group is None else group.name,
+        condition=None if group is None else group.frozen,
         given={name: to_json(value) for name, value in given.items()},
         unknown=len(not_one) + unreadable,
         total=members if listed is not None else None,
@@ -88,6 +95,14 @@ async def ask(
     crowd = await crowds.get(connection, crowd_id)
     assert crowd is not None
     return Asked(crowd, not_one)
+
+
+def _what(tag: str | None, group: Group | None, listed: Iterable[Named] | None) -> What:
+    if listed is not None:
+        return "list"
+    if group is not None:
+        return "segment"
+    return "all" if tag is None else "tag"
 
 
 async def cancel(connection: AsyncConnection, crowd_id: str) -> Crowd | None:
@@ -140,7 +155,10 @@ class Crowds:
 
         async def set_out(connection: AsyncConnection) -> None:
             time = await time_at(connection, self.wall())
-            await crowds.set_out(connection, crowd, time.now)
+            asked = None
+            if crowd.condition is not None:
+                asked = await segments.best_condition(connection, *segments.thawed(crowd.condition), time.now)
+            await crowds.set_out(connection, crowd, time.now, asked)
 
         await in_transaction(self.database, set_out)
 
@@ -162,7 +180,12 @@ class Crowds:
             scale = (await time_at(connection, self.wall())).scale
         paused = held.journey == "paused"
         rules = Rules(plan.run_as, plan.trigger.reenter, plan.holdout, acts_at_once(plan), scale)
-        sliced = await crowd_slices.enter_slice(connection, crowd, rules, limit=self.limit, paused=paused)
+        asked = None
+        if crowd.condition is not None:
+            asked = condition(*segments.thawed(crowd.condition), crowd.entered_at, "each")
+        sliced = await crowd_slices.enter_slice(
+            connection, crowd, rules, limit=self.limit, paused=paused, condition=asked
+        )
         return await self._note(connection, crowd, sliced, plan), sliced.seen >= self.limit
 
     async def _note(self, connection: AsyncConnection, crowd: Crowd, sliced: Sliced, plan: Plan) -> Crowd:

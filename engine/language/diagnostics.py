@@ -113,6 +113,7 @@ CODES: dict[str, str] = {
     "J510": "condition that is not true or false",
     "J511": "expression too long or too deep",
     "J512": "definitions that need each other",
+    "J513": "segment that cannot be asked of everybody",
     "J601": "malformed template",
     "J602": "unknown variable in a template",
     "J603": "value that may be missing in a template",

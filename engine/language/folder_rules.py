@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Mapping as Map
+from datetime import UTC, datetime
 
 from engine.language.adapter_settings import SettingChecker, check_settings, written_out
 from engine.language.catalogue import BUILT_IN_EVENTS, EVENT_FIELDS, Catalogue
 from engine.language.diagnostics import Diagnostic, Mark, Reporter, listed, nearest
 from engine.language.expressing import base_scope, report
-from engine.language.expressions import Definitions, check_definitions
+from engine.language.expressions import Definitions, check_definitions, parse
+from engine.language.expressions.sql import NotInSql, Setting, condition
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
 from engine.language.schema_folder import POLICY
 from engine.language.words import Words
@@ -18,6 +20,7 @@ from engine.language.words import Words
 _SECRET = re.compile(
     r"passw|secret|token|api_?key|private_?key|access_?key|credential|auth_?key", re.IGNORECASE
 )
+_ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 _FROM_OUTSIDE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
@@ -68,11 +71,27 @@ def check_catalogue(root: Node, words: Words, reporter: Reporter) -> None:
                 "`where` is missing from the stage",
                 expected="a condition: only the first has none",
             )
-    for place, problems in check_definitions(definitions_of(words.catalogue), base_scope(words)).items():
+    definitions = definitions_of(words.catalogue)
+    mistaken = check_definitions(definitions, base_scope(words))
+    for place, problems in mistaken.items():
         found = _definition(root, place, stages)
         for problem in problems:
             if found is not None:
                 report(problem, found, reporter)
+    if not mistaken:
+        _for_everybody(root, words, definitions, reporter)
+
+
+def _for_everybody(root: Node, words: Words, definitions: Definitions, reporter: Reporter) -> None:
+    """Segments are asked of all customers at once, so each must have its SQL."""
+    setting = Setting(words.catalogue, words.installation.time_zone)
+    for name, text in definitions.segments.items():
+        try:
+            condition(parse(text), setting, _ANY_DAY)
+        except NotInSql as error:
+            node = _definition(root, ("segment", name), [])
+            if node is not None:
+                reporter.error("J513", node.at(error.offset), error.message)
 
 
 def _definition(root: Node, place: tuple[str, str], stages: list[Mapping]) -> Scalar | None:

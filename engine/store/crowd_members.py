@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,8 +31,8 @@ class Named:
 
 
 # Of somebody who was merged, the profile that lives on.
-_ADD = sa.text("""
-    WITH found AS MATERIALIZED (
+FOUND: Final = """
+    found AS MATERIALIZED (
         SELECT r.place, ARRAY(
             SELECT DISTINCT coalesce(p.merged_into, p.id) FROM (
                 SELECT i.profile_id FROM identities i
@@ -42,14 +42,20 @@ _ADD = sa.text("""
             JOIN profiles p ON p.id = i.profile_id) AS ids
         FROM unnest(CAST(:anyhow AS text[]), CAST(:kind AS text[]), CAST(:value AS text[]),
                     CAST(:profile_id AS uuid[]))
-            WITH ORDINALITY AS r(anyhow, kind, value, profile_id, place)),
+            WITH ORDINALITY AS r(anyhow, kind, value, profile_id, place))"""
+"""Customers as they were named (`wanted`), each with the profiles that it leads to."""
+NOT_ONE: Final = """
+    SELECT place, cardinality(ids) AS profiles, (SELECT count(*) FROM added) AS added FROM found
+    WHERE cardinality(ids) <> 1
+    UNION ALL SELECT 0, 0, (SELECT count(*) FROM added)"""
+
+_ADD = sa.text(f"""
+    WITH {FOUND},
     added AS (
         INSERT INTO crowd_members (crowd_id, profile_id)
         SELECT DISTINCT CAST(:crowd AS uuid), ids[1] FROM found WHERE cardinality(ids) = 1
         ON CONFLICT DO NOTHING RETURNING 1)
-    SELECT place, cardinality(ids) AS profiles, (SELECT count(*) FROM added) AS added FROM found
-    WHERE cardinality(ids) <> 1
-    UNION ALL SELECT 0, 0, (SELECT count(*) FROM added)
+    {NOT_ONE}
 """)
 
 
@@ -63,23 +69,28 @@ class Added:
 
 async def add_batch(connection: AsyncConnection, crowd_id: str, named: Sequence[Named]) -> Added:
     """Puts customers on the list of a crowd, each once."""
-    result = await connection.execute(
-        _ADD,
-        {
-            "crowd": crowd_id,
-            "kinds": list(PROFILE_KINDS),
-            "anyhow": [_clean(one.anyhow) for one in named],
-            "kind": [_clean(one.kind) for one in named],
-            "value": [_clean(one.value) for one in named],
-            "profile_id": [one.profile_id for one in named],
-        },
-    )
-    added, not_one = 0, {}
-    for row in result:
-        added = row.added
+    return added(await connection.execute(_ADD, {"crowd": crowd_id, **wanted(named)}))
+
+
+def wanted(named: Sequence[Named]) -> dict[str, Any]:
+    """The parameters of `FOUND`."""
+    return {
+        "kinds": list(PROFILE_KINDS),
+        "anyhow": [_clean(one.anyhow) for one in named],
+        "kind": [_clean(one.kind) for one in named],
+        "value": [_clean(one.value) for one in named],
+        "profile_id": [one.profile_id for one in named],
+    }
+
+
+def added(rows: Iterable[Any]) -> Added:
+    """What `NOT_ONE` says."""
+    count, not_one = 0, {}
+    for row in rows:
+        count = row.added
         if row.place:
             not_one[row.place - 1] = row.profiles
-    return Added(added, not_one)
+    return Added(count, not_one)
 
 
 def _clean(text: str | None) -> str | None:

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.core.assignment import WHOLE
 from engine.core.identity import crowd_salt, one_per_text
+from engine.language.expressions.sql import Condition
 from engine.store import jsonb
 from engine.store.crowds import Crowd, What
 from engine.store.enrolments import entry_month
@@ -61,19 +62,28 @@ class Sliced:
 
 
 async def enter_slice(
-    connection: AsyncConnection, crowd: Crowd, rules: Rules, *, limit: int = SLICE, paused: bool = False
+    connection: AsyncConnection,
+    crowd: Crowd,
+    rules: Rules,
+    *,
+    limit: int = SLICE,
+    paused: bool = False,
+    condition: Condition | None = None,
 ) -> Sliced:
     """Lets in those of the next `limit` profiles whom the rules let in. The caller holds the crowd
     (`crowds.hold`).
 
-    `paused`: nobody enters, and everybody counts as refused.
+    `paused`: nobody enters, and everybody counts as refused. `condition` is that of a segment, at the
+    instant of entry, written to look at each profile for itself.
     """
     assert crowd.entered_at is not None
     restart = rules.reenter == "restart"
     every = rules.reenter if isinstance(rules.reenter, timedelta) else None
     rule = "every" if isinstance(rules.reenter, timedelta) else rules.reenter
-    statement, names = _statement(crowd.what, rules.run_as, rule, rules.holdout > 0, paused)
+    asked = ("", "") if condition is None else (condition.joins, condition.where)
+    statement, names = _statement(crowd.what, rules.run_as, rule, rules.holdout > 0, paused, *asked)
     values = {
+        **({} if condition is None else condition.parameters),
         "crowd": crowd.id,
         "head": f"{crowd.id[:13]}-8",
         "cursor": crowd.cursor or _FIRST,
@@ -124,6 +134,11 @@ _SEEN: Final[dict[What, str]] = {
             SELECT id, key, tags FROM profiles WHERE id > CAST(:cursor AS uuid) AND merged_into IS NULL
             ORDER BY id LIMIT :limit),
         looked AS MATERIALIZED (SELECT id, key FROM seen WHERE tags @> ARRAY[CAST(:tag AS text)])""",
+    "segment": """
+        seen AS MATERIALIZED (
+            SELECT * FROM profiles WHERE id > CAST(:cursor AS uuid) AND merged_into IS NULL
+            ORDER BY id LIMIT :limit),
+        looked AS MATERIALIZED (SELECT p.id, p.key FROM seen p {joins} WHERE {where} ORDER BY p.id)""",
     # Somebody who was merged since the list was read enters as whom they were merged into.
     "list": """
         seen AS MATERIALIZED (
@@ -195,19 +210,20 @@ _AGAIN: Final = """, (SELECT array_agg(a.id) FROM (
 
 @lru_cache(maxsize=64)
 def _statement(
-    what: What, run_as: str, rule: str, holdout: bool, paused: bool
+    what: What, run_as: str, rule: str, holdout: bool, paused: bool, joins: str = "", where: str = ""
 ) -> tuple[sa.TextClause, frozenset[str]]:
     """The statement, and the names of its parameters."""
+    seen = _SEEN[what].replace("{joins}", joins).replace("{where}", where)
     if paused:
         text = f"""
-            WITH {_SEEN[what]}
+            WITH {seen}
             SELECT {_GONE_THROUGH}, l.looked, 0 AS entered, 0 AS meant, CASE WHEN l.looked > 0
                 THEN CAST(jsonb_build_object('paused', l.looked) AS text) END AS refused
             FROM (SELECT count(*) AS looked FROM looked) l
         """
     else:
         text = f"""
-            WITH {_SEEN[what]},
+            WITH {seen},
             judged AS MATERIALIZED (
                 SELECT l.id, l.key, CASE WHEN b.entered = 0 THEN NULL WHEN b.in_it THEN 'live'
                     {_RULES[rule]} END AS refused
@@ -231,4 +247,4 @@ def _statement(
                     SELECT refused, count(*) AS n FROM judged WHERE refused IS NOT NULL GROUP BY 1) r
                 ) AS refused {_AGAIN if rule == "restart" else ""}
         """
-    return sa.text(text), frozenset(re.findall(r":(\w+)", text))
+    return sa.text(text), frozenset(re.findall(r"(?<![:\w]):(\w+)", text))

@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engine.language.expressions.sql import Condition
 from engine.store import batch, jsonb
 from engine.store.tables import POOL_CHANNEL, POOL_SHARDS, STARTS_CHANNEL
 
-What = Literal["all", "tag", "list"]
+What = Literal["all", "tag", "list", "segment"]
 Status = Literal["waiting", "entering", "entered", "cancelled", "failed"]
 
 
@@ -28,7 +29,8 @@ class Crowd:
     """A crowd as stored. `looked` = `entered` + `restarted` + all of `refused`. `entered_at` is logical.
 
     `restarted` were live and were handed to the router, which ends their enrolment and begins another.
-    `unknown` are lines of a list that led to nobody.
+    `unknown` are lines of a list that led to nobody. Of a segment, `condition` is all that was meant when it
+    was asked for (`engine.customers.segments.Group.frozen`).
     """
 
     id: str
@@ -50,6 +52,8 @@ class Crowd:
     touched_at: datetime
     finished_at: datetime | None
     error: str | None
+    segment: str | None = None
+    condition: dict[str, Any] | None = field(default=None, repr=False)
 
     @property
     def over(self) -> bool:
@@ -61,6 +65,7 @@ _TYPES: dict[str, Any] = {
     "cursor": sa.Uuid(as_uuid=False),
     "given": JSONB,
     "refused": JSONB,
+    "condition": JSONB,
 }
 _READ = f"SELECT {batch.columns(Crowd)} FROM crowds"
 _RING = sa.text("SELECT pg_notify(:channel, :what)")
@@ -74,6 +79,8 @@ async def add(
     what: What,
     *,
     tag: str | None = None,
+    segment: str | None = None,
+    condition: Mapping[str, Any] | None = None,
     given: Mapping[str, Any] | None = None,
     unknown: int = 0,
     total: int | None = None,
@@ -85,14 +92,17 @@ async def add(
         "digest": digest,
         "what": what,
         "tag": tag,
+        "segment": segment,
+        "condition": None if condition is None else jsonb.dumps(dict(condition)),
         "given": jsonb.dumps(dict(given or {})),
         "unknown": unknown,
         "total": total,
     }
     await connection.execute(
         sa.text("""
-            INSERT INTO crowds (id, journey, digest, what, tag, given, unknown, total)
-            VALUES (:id, :journey, :digest, :what, :tag, CAST(:given AS jsonb), :unknown, :total)
+            INSERT INTO crowds (id, journey, digest, what, tag, segment, condition, given, unknown, total)
+            VALUES (:id, :journey, :digest, :what, :tag, :segment, CAST(:condition AS jsonb),
+                CAST(:given AS jsonb), :unknown, :total)
         """),
         values,
     )
@@ -152,15 +162,30 @@ async def begin(connection: AsyncConnection, crowd_id: str) -> None:
     )
 
 
-async def set_out(connection: AsyncConnection, crowd: Crowd, at: datetime) -> None:
-    """Fixes the logical instant at which everybody enters, and counts who is to be looked at."""
+async def set_out(
+    connection: AsyncConnection, crowd: Crowd, at: datetime, condition: Condition | None = None
+) -> None:
+    """Fixes the logical instant at which everybody enters, and counts who is to be looked at.
+
+    `condition` is that of a segment, at this instant.
+    """
     everybody = "SELECT count(*) FROM profiles WHERE merged_into IS NULL"
-    counted = {
-        "all": everybody,
-        "tag": f"{everybody} AND tags @> ARRAY[CAST(:tag AS text)]",
-        "list": "SELECT count(*) FROM crowd_members WHERE crowd_id = :id",
-    }[crowd.what]
-    values = {"id": crowd.id, "at": at} | ({"tag": crowd.tag} if crowd.what == "tag" else {})
+    values: dict[str, Any] = {"id": crowd.id, "at": at}
+    match crowd.what:
+        case "all":
+            counted = everybody
+        case "tag":
+            counted = f"{everybody} AND tags @> ARRAY[CAST(:tag AS text)]"
+            values["tag"] = crowd.tag
+        case "list":
+            counted = "SELECT count(*) FROM crowd_members WHERE crowd_id = :id"
+        case "segment":
+            assert condition is not None
+            counted = (
+                f"SELECT count(*) FROM profiles p {condition.joins} "
+                f"WHERE p.merged_into IS NULL AND {condition.where}"
+            )
+            values |= condition.parameters
     await connection.execute(
         sa.text(f"""
             UPDATE crowds SET entered_at = :at, touched_at = now(), total = ({counted})

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.store import batch
+from engine.store import batch, crowd_members
+from engine.store.crowd_members import Added, Named
 
 _FIELDS = batch.records(segment="text", profile_id="uuid")
 
@@ -48,3 +49,48 @@ async def of_profiles(connection: AsyncConnection, profile_ids: Iterable[str]) -
     for row in result:
         found.setdefault(str(row.profile_id), set()).add(row.segment)
     return found
+
+
+_ADD = sa.text(f"""
+    WITH {crowd_members.FOUND},
+    added AS (
+        INSERT INTO static_segments (segment, profile_id)
+        SELECT DISTINCT CAST(:segment AS text), ids[1] FROM found WHERE cardinality(ids) = 1
+        ON CONFLICT DO NOTHING RETURNING 1)
+    {crowd_members.NOT_ONE}
+""")
+_REMOVE = sa.text(f"""
+    WITH {crowd_members.FOUND},
+    added AS (
+        DELETE FROM static_segments s USING found f
+        WHERE cardinality(f.ids) = 1 AND s.profile_id = f.ids[1] AND s.segment = :segment RETURNING 1)
+    {crowd_members.NOT_ONE}
+""")
+
+
+async def add_named(connection: AsyncConnection, segment: str, named: Sequence[Named]) -> Added:
+    """Puts customers on a list as somebody named them. `added` are new on it."""
+    values = {"segment": segment, **crowd_members.wanted(named)}
+    return crowd_members.added(await connection.execute(_ADD, values))
+
+
+async def remove_named(connection: AsyncConnection, segment: str, named: Sequence[Named]) -> Added:
+    """Takes customers off a list. `added` are those who were on it."""
+    values = {"segment": segment, **crowd_members.wanted(named)}
+    return crowd_members.added(await connection.execute(_REMOVE, values))
+
+
+async def clear(connection: AsyncConnection, segment: str) -> int:
+    """Empties a list; how many were on it."""
+    result = await connection.execute(
+        sa.text("DELETE FROM static_segments WHERE segment = :segment"), {"segment": segment}
+    )
+    return result.rowcount
+
+
+async def members(connection: AsyncConnection, segment: str) -> int:
+    """How many are on a list."""
+    result = await connection.execute(
+        sa.text("SELECT count(*) FROM static_segments WHERE segment = :segment"), {"segment": segment}
+    )
+    return int(result.scalar_one())

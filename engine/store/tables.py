@@ -429,7 +429,7 @@ crowds = sa.Table(
     sa.Column("id", Uuid, primary_key=True),
     text("journey"),
     text("digest"),  # the plan, fixed when it was asked for
-    text("what"),  # all | tag | list
+    text("what"),  # all | tag | list | segment
     text("tag", nullable=True),
     json_object("given"),  # what `trigger` has
     text("status", default="waiting"),
@@ -445,8 +445,10 @@ crowds = sa.Table(
     wall("touched_at"),
     instant("finished_at", nullable=True),  # wall
     text("error", nullable=True),
+    text("segment", nullable=True),  # its name; null for a condition that somebody typed
+    sa.Column("condition", pg.JSONB, nullable=True),  # what it meant when it was asked for
     sa.CheckConstraint(f"status IN ({', '.join(repr(s) for s in CROWD_STATES)})", name="status"),
-    sa.CheckConstraint("what IN ('all', 'tag', 'list')", name="what"),
+    sa.CheckConstraint("what IN ('all', 'tag', 'list', 'segment')", name="what"),
     sa.Index(None, "journey"),
     sa.Index("ix_crowds_open", "status", postgresql_where=sa.text("status IN ('waiting', 'entering')")),
 )

@@ -101,7 +101,7 @@ WHERE = {
     "channel": "J216",
     "settings": "J215 J220",
     "policy": "J701",
-    "catalog": "J512",
+    "catalog": "J512 J513",
     "tags": "J319",
     "text": "J601 J602 J603",
     "json": "J606",

@@ -6,10 +6,10 @@ definitions inside definitions.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from decimal import Context, Decimal, localcontext
 from functools import lru_cache
 from hashlib import sha256
 from operator import attrgetter
@@ -41,6 +41,7 @@ MAX_NESTING = 8
 `check_definitions` finds."""
 
 _at = attrgetter("at")
+_EXACT = Context(prec=1_000)  # more digits than any sum of doubles has
 
 
 @lru_cache(maxsize=4096)
@@ -267,14 +268,24 @@ def _count(event: str, within: timedelta | None) -> Closure:
 def _total(event: str, name: str, within: timedelta | None) -> Closure:
     def total(facts: Facts) -> Value:
         amounts = (number(seen.properties.get(name)) for seen in _seen(facts, event, within))
-        try:
-            # fsum is exact, so that the order of equal instants and SQL's own sum do not matter.
-            result = math.fsum(amount for amount in amounts if amount is not None)
-        except OverflowError:
-            return None
-        return number(result) if abs(result) <= values.LARGEST else None
+        return sum_of(amount for amount in amounts if amount is not None)
 
     return total
+
+
+def sum_of(amounts: Iterable[int | float]) -> int | float | None:
+    """Amounts as they are written, added up without rounding: ten times 0.1 is 1, in any order."""
+    result, parts = 0, list[float]()
+    for amount in amounts:
+        if isinstance(amount, int):
+            result += amount
+        else:
+            parts.append(amount)
+    found = float(result)
+    if parts:
+        with localcontext(_EXACT):
+            found = float(sum(map(Decimal, map(repr, parts)), Decimal(result)))
+    return number(found) if abs(found) <= values.LARGEST else None
 
 
 # --- functions --------------------------------------------------------------------------------------------
@@ -313,13 +324,13 @@ def _in_segment(name: str) -> Closure:
     return in_segment
 
 
-def bucket(key: str, salt: Any, n: Any) -> int | None:
+def bucket(key: str, salt: Any, n: Any) -> int | float | None:
     """Where `key` falls among `n` parts, from 0; null unless `salt` is text and `n` whole and positive."""
     parts = number(n) if not isinstance(n, bool) else None
     if not isinstance(salt, str) or parts is None or parts < 1 or parts != int(parts):
         return None
     digest = sha256(f"1:{salt}:{key}".encode(errors="surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") % int(parts)
+    return number(int.from_bytes(digest[:8], "big") % int(parts))
 
 
 def _starts_with(facts: Facts, text: Value, start: Value) -> bool:

@@ -47,7 +47,7 @@ def kind(value: Value) -> str | None:
 def same(left: Value, right: Value, zone: tzinfo, depth: int = 0) -> bool | None:
     """Whether two values are equal; None where they cannot be compared (null, unlike types)."""
     type_ = type(left)
-    if type_ is type(right) and (type_ is str or type_ is int or type_ is bool):
+    if type_ is type(right) and (type_ is str or type_ is bool):
         return bool(left == right)
     left, right = clean(left), clean(right)
     first, second = kind(left), kind(right)
@@ -56,7 +56,8 @@ def same(left: Value, right: Value, zone: tzinfo, depth: int = 0) -> bool | None
     if first != second:
         if {first, second} != {"date", "datetime"}:
             return None
-        return _instant(left, zone) == _instant(right, zone)
+        one, two = _instant(left, zone), _instant(right, zone)
+        return None if one is None or two is None else one == two
     if first in ("list", "object"):
         return _same_inside(left, right, zone, depth)
     return bool(left == right)

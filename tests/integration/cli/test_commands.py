@@ -233,8 +233,10 @@ def test_a_crowd_is_followed_until_all_are_in(
 def test_a_crowd_says_what_is_wrong(kairos: Kairos, on_database: OnDatabase, folder: Path) -> None:
     kairos("apply")
     on_database(a_visit)
-    assert "one of --all, --tag and --file" in kairos("enter", "called", code=2)
-    assert "one of --all, --tag and --file" in kairos("enter", "called", "c1", "--all", code=2)
+    assert "one of --all, --tag, --segment, --where and --file" in kairos("enter", "called", code=2)
+    assert "one of --all, --tag, --segment, --where and --file" in kairos(
+        "enter", "called", "c1", "--all", code=2
+    )
     assert "page.viewed" in kairos("enter", "welcome", "--all", code=2)
     assert "reason (text)" in kairos("enter", "called", "--all", "--with", "raeson=x", code=2)
     assert "there is no journey" in kairos("enter", "nothing", "--tag", "vip", code=2)

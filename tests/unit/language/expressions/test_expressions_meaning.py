@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,7 +21,7 @@ from engine.language.expressions import (
     holds,
     requirements,
 )
-from engine.language.types import to_json, typed
+from engine.language.types import coerce, to_json, typed
 
 NOW = datetime(2026, 11, 11, 12, tzinfo=UTC)
 VECTORS = json.loads((Path(__file__).parents[3] / "vectors" / "expressions.json").read_text())
@@ -147,3 +147,32 @@ def test_an_event_sees_what_occurred_at_its_instant_before_it() -> None:
         "paid": 1,
         "seen": 0,
     }
+
+
+def test_a_total_adds_numbers_as_they_are_written() -> None:
+    def total(*amounts: object) -> object:
+        seen = [Occurrence(NOW, {"n": amount}) for amount in amounts]
+        return evaluate('total("paid", "n")', Facts(NOW, history={"paid": seen}))
+
+    assert total(*[0.1] * 10) == 1
+    assert total(0.1, 0.2) == 0.3
+    assert total(1e300, 1, -1e300) == 1
+    assert total(10**15, 0.5) is None
+    assert total(True, "1", None) == 0
+
+
+def test_numbers_inside_lists_are_doubles_too() -> None:
+    facts = Facts(NOW, profile={"a": [2**53], "b": [2**53 + 1], "c": [10**400]})
+    assert holds("profile.a == profile.b", facts)
+    assert not holds("profile.c == profile.c", facts)
+
+
+def test_a_date_that_begins_before_the_calendar_is_equal_to_nothing() -> None:
+    east = timezone(timedelta(hours=14))
+    facts = Facts(NOW, profile={"day": date.min}, zone=east)
+    assert not holds("profile.day == now or profile.day != now or profile.day < now", facts)
+
+
+@pytest.mark.parametrize("text", ["2026-03-29T24:00Z", "2026-03-29T23:59:60Z", "2026-03-29T10:00+05:99"])
+def test_an_instant_that_no_clock_shows_is_none(text: str) -> None:
+    assert coerce(text, "datetime") is None
