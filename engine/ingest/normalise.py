@@ -52,6 +52,8 @@ class Incoming:
     """`alias`: the identity that from now on leads to the same profile."""
     properties: dict[str, Any] = field(default_factory=dict)
     traits: dict[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Of the client's context what may hold identifiers: `externalIds` and `device`. It is not stored."""
 
 
 class Refusal(ValueError):
@@ -107,6 +109,7 @@ def normalise(
         previous_id=previous_id,
         properties=_properties(message, kind),
         traits=_traits(message) if kind == "identify" else {},
+        context=_context(message),
     )
 
 
@@ -178,6 +181,13 @@ def _properties(message: Mapping[str, Any], kind: str) -> dict[str, Any]:
         if "name" in properties:  # `event.name` is the event's name, so conditions need another word
             properties.setdefault(kind, properties["name"])
     return properties
+
+
+def _context(message: Mapping[str, Any]) -> dict[str, Any]:
+    context = message.get("context")
+    if not isinstance(context, dict):
+        return {}
+    return {name: context[name] for name in ("externalIds", "device") if name in context}
 
 
 def _traits(message: Mapping[str, Any]) -> dict[str, Any]:

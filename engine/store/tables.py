@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from engine.language.addresses import KINDS
 from engine.store.columns import Uuid, count, instant, json_list, json_object, text, wall
 from engine.store.columns import metadata as metadata
 
@@ -20,8 +21,7 @@ SHARDS = 64
 """Shards of the router. A profile's shard never changes: `engine.store.shards.shard_of`."""
 
 EVENT_PARTITIONS = 16
-PROFILE_KINDS = ("external_id", "anonymous_id", "email", "phone", "wechat", "wecom", "alipay", "push")
-"""Kinds of identity that Kairos knows by itself. Others are legal."""
+PROFILE_KINDS = KINDS
 
 # Channels of LISTEN/NOTIFY. Payloads are hints (a shard number, a journey's name): the truth is in rows.
 EVENTS_CHANNEL = "kairos_events"
@@ -59,6 +59,18 @@ identities = sa.Table(
     sa.Column("profile_id", Uuid, nullable=False),
     wall("created_at"),
     sa.Index(None, "profile_id"),
+)
+
+# Identifiers that could not be brought into the shape of their kind; reasons hold no values.
+identity_problems = sa.Table(
+    "identity_problems",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("reason", sa.Text, primary_key=True),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+    wall("first_seen_at"),
+    wall("last_seen_at"),
 )
 
 consents = sa.Table(
