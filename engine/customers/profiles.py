@@ -37,12 +37,18 @@ class Traits:
     traits: Mapping[str, Any] = field(repr=False)
     at: datetime
     source: str | None = None
+    confidence: float | None = None
+    """How sure the source is, from 0 to 1; None for what it does not say."""
+    via: str | None = field(default=None, repr=False)
+    """The identity that spoke for the customer, `kind:value`."""
 
 
 async def apply_traits(
     connection: AsyncConnection, batch: Sequence[Traits], rules: Identities = _DEFAULT
 ) -> list[Consent]:
-    """Writes traits into profiles, in order. Returns the consents recorded, for `consent.changed` events.
+    """Writes traits into profiles; of two on one attribute the newer counts.
+
+    Returns the consents recorded, for `consent.changed` events.
 
     A value that a reserved trait cannot take (an unknown time zone) is passed over. An identifier that cannot
     be brought into the shape of its kind is kept as an attribute of that name, as it came. An address becomes
@@ -58,7 +64,8 @@ async def apply_traits(
         attached += [((kind, v), item.profile_id) for kind, v in change.addresses.items() if v]
         granted += _consents(item)
         joined += [(segment, item.profile_id) for segment in _texts(item.traits.get("segments"))]
-    await profiles.change_batch(connection, [change for change in changes if _says_something(change)])
+    said = [change for change in changes if _says_something(change)]
+    await profiles.change_batch(connection, said, rules.sources)
     await identities.attach_batch(connection, attached)
     await segments.add_batch(connection, joined)
     await consents.add_batch(connection, granted)
@@ -66,7 +73,7 @@ async def apply_traits(
 
 
 def _change(item: Traits, rules: Identities) -> Change:
-    change = Change(item.profile_id)
+    change = Change(item.profile_id, at=item.at, source=item.source, confidence=item.confidence, via=item.via)
     for name, value in item.traits.items():
         if name in ADDRESSES:
             set_address(change, name, value, rules.phone_region)
@@ -90,7 +97,6 @@ def set_address(change: Change, kind: str, value: Any, region: str | None) -> No
         return
     try:
         change.addresses[kind] = normalise(kind, value, region)
-        change.attributes[kind] = None
     except Unusable:
         change.attributes[kind] = value
 

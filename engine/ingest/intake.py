@@ -17,9 +17,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.core.identity import event_id
+from engine.customers.graph import most_telling
 from engine.customers.profiles import Traits, apply_traits
-from engine.customers.resolve import resolve_batch
+from engine.customers.resolve import Request, resolve
 from engine.ingest.identifying import Identified, identified
+from engine.ingest.merging import follow
 from engine.ingest.normalise import EARLY, Arrival, Incoming, Refusal, normalise
 from engine.ingest.recording import consent_changes, record_events
 from engine.language.catalogue import Catalogue, read_catalogue
@@ -29,7 +31,6 @@ from engine.store import clock, events, identities, project
 from engine.store.clock import ScaledClock
 from engine.store.database import in_transaction
 from engine.store.events import NewEvent
-from engine.store.identities import Identity
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection, AsyncEngine
@@ -168,7 +169,9 @@ async def _keep(
     connection: AsyncConnection, source: str, kept: Sequence[_Kept], rules: Identities
 ) -> set[str]:
     """Writes the messages; returns the ids of the events that are new."""
-    owners = await resolve_batch(connection, [_identities(each.who) for each in kept])
+    resolution = await resolve(connection, [_request(each) for each in kept], rules)
+    owners = resolution.profiles
+    await follow(connection, resolution.merges, kept[-1].received_at)
     new = await events.insert_batch(
         connection,
         [
@@ -187,18 +190,29 @@ async def _keep(
         ],
     )
     traits, told = [], set[str]()
-    for (identifier, incoming, _, _), owner in zip(kept, owners, strict=True):
-        if incoming.traits and identifier in new and identifier not in told:
-            told.add(identifier)
-            traits.append(Traits(owner.profile_id, incoming.traits, incoming.occurred_at, source))
+    for place, (each, owner) in enumerate(zip(kept, owners, strict=True)):
+        if each.incoming.traits and each.event_id in new and each.event_id not in told:
+            told.add(each.event_id)
+            traits.append(_said(each, owner.profile_id, source, place, rules))
     if traits:
         consents = await apply_traits(connection, traits, rules)
         await record_events(connection, consent_changes(consents), kept[-1].received_at)
     return new
 
 
-def _identities(who: Identified) -> list[Identity]:
-    return [(kind, value) for kind, value in who.identities if kind in ("external_id", "anonymous_id")]
+def _said(kept: _Kept, profile_id: str, source: str, place: int, rules: Identities) -> Traits:
+    incoming, at = kept.incoming, kept.incoming.occurred_at
+    if at == kept.received_at:  # its sender did not say when: then their order does
+        at += timedelta(microseconds=place)
+    via = ":".join(most_telling(kept.who.identities, rules))
+    return Traits(profile_id, incoming.traits, at, source, incoming.confidence, via)
+
+
+def _request(kept: _Kept) -> Request:
+    """Who it is about, as resolving takes it. What traits say is shown by the traits."""
+    told = kept.incoming.traits
+    shown = frozenset(identity for identity in kept.who.identities if identity[0] not in told)
+    return Request(kept.who.identities, kept.incoming.occurred_at, shown)
 
 
 def _arrival(ticking: ScaledClock, received_at: datetime, sent_at: datetime | None) -> Arrival:

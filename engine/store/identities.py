@@ -98,6 +98,20 @@ async def of_profiles(connection: AsyncConnection, profile_ids: Iterable[str]) -
     return found
 
 
+async def move_batch(connection: AsyncConnection, moves: Iterable[tuple[Identity, str]]) -> None:
+    """Lets identities lead to other profiles than before."""
+    values = [{"kind": i[0], "value": i[1], "profile_id": p} for i, p in sorted(moves)]
+    if values:
+        await connection.execute(
+            sa.text(f"""
+                UPDATE identities i SET profile_id = r.profile_id
+                FROM {batch.records(kind="text", value="text", profile_id="uuid")}
+                WHERE i.kind = r.kind AND i.value = r.value
+            """),
+            batch.rows(values),
+        )
+
+
 async def count_problems(
     connection: AsyncConnection, seen: Mapping[tuple[str, str, str], int], at: datetime
 ) -> None:
