@@ -30,6 +30,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "crowds": ("crowds",),
     "enrolments": ("enrolments", "cancel"),
     "find": ("find",),
+    "identities": ("identities",),
+    "erasure": ("export-person", "erase", "unsuppress"),
     "outbox": ("outbox",),
     "keys": ("keys",),
     "db": ("db",),

@@ -13,21 +13,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.core.identity import event_id
 from engine.customers.graph import most_telling
 from engine.customers.profiles import Traits, apply_traits
 from engine.customers.resolve import Request, resolve
+from engine.ingest.applied import words
 from engine.ingest.identifying import Identified, identified
 from engine.ingest.merging import follow
 from engine.ingest.normalise import EARLY, Arrival, Incoming, Refusal, normalise
 from engine.ingest.recording import consent_changes, record_events
-from engine.language.catalogue import Catalogue, read_catalogue
-from engine.language.installation import Identities, read_installation
-from engine.language.loader import load
-from engine.store import clock, events, identities, project
+from engine.language.catalogue import Catalogue
+from engine.language.installation import Identities
+from engine.store import clock, events, identities
 from engine.store.clock import ScaledClock
 from engine.store.database import in_transaction
 from engine.store.events import NewEvent
@@ -121,7 +120,7 @@ async def _accept(
         connection: AsyncConnection,
     ) -> tuple[list[Accepted | Rejected], Catalogue, list[_Kept]]:
         came = arrivals(await clock.load(connection))
-        catalogue, rules = await _words(connection)
+        catalogue, rules = await words(connection)
         results, kept = _read(source, messages, came, catalogue, rules)
         new = await _keep(connection, source, kept, rules) if kept else set()
         waiting = iter(kept)
@@ -226,33 +225,7 @@ def _stated_id(message: object) -> str | None:
     return stated[:100] if isinstance(stated, str) else None
 
 
-# --- the catalogue and the installation -------------------------------------------------------------------
-
-
-async def _words(connection: AsyncConnection) -> tuple[Catalogue, Identities]:
-    digest = await project.load_digest(connection)
-    if digest is None:
-        return Catalogue(), Identities()
-    texts = _texts.get(digest)
-    if texts is None:
-        stored = await project.load(connection)
-        texts = (stored.catalogue, stored.installation) if stored is not None else ("", "")
-        _texts.clear()  # only the newest counts
-        _texts[digest] = texts
-    return _parsed(*texts)
-
-
-_texts: dict[str, tuple[str, str]] = {}
-"""Digest of a project to the texts of its catalogue and installation: digests name their content, so this
-never goes stale."""
-
-
-@lru_cache(maxsize=4)
-def _parsed(catalogue: str, installation: str) -> tuple[Catalogue, Identities]:
-    return (
-        read_catalogue(load("journeys/catalog.yaml", catalogue)[0]),
-        read_installation(load("kairos.yaml", installation)[0]).identities,
-    )
+# --- the catalogue ----------------------------------------------------------------------------------------
 
 
 def _called(catalogue: Catalogue) -> Mapping[str, str]:

@@ -222,6 +222,13 @@ def record_of(
     return Record(values | {n: v for n, v in where.items() if v is not None}, provenance)
 
 
+async def provenance(connection: AsyncConnection, profile_id: str) -> Provenance:
+    """Who said what of each attribute, and when (`engine.store.provenance`); empty for nobody."""
+    statement = sa.text("SELECT provenance FROM profiles WHERE id = :id").columns(provenance=JSONB)
+    found: Provenance | None = (await connection.execute(statement, {"id": profile_id})).scalar_one_or_none()
+    return found or {}
+
+
 @dataclass(slots=True)
 class _Edit:
     names: set[str] = field(default_factory=set)

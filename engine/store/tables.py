@@ -116,6 +116,21 @@ identity_reviews = sa.Table(
     sa.Index("ix_identity_reviews_open", "at", "id", postgresql_where=sa.text("decision IS NULL")),
 )
 
+# Digests of addresses that nothing is sent to any more: engine.store.suppressions.
+suppressions = sa.Table(
+    "suppressions", metadata, sa.Column("digest", sa.Text, primary_key=True), wall("created_at")
+)
+
+erasures = sa.Table(
+    "erasures",
+    metadata,
+    sa.Column("profile_id", Uuid, primary_key=True),  # leads to nobody any more
+    json_list("enrolments"),  # their ids
+    instant("at"),  # logical
+    wall("erased_at"),
+    text("erased_by", nullable=True),
+)
+
 # Identifiers that could not be brought into the shape of their kind; reasons hold no values.
 identity_problems = sa.Table(
     "identity_problems",

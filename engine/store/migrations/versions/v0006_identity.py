@@ -70,7 +70,22 @@ CREATE TABLE identity_reviews (
     CONSTRAINT ck_identity_reviews_decision CHECK (decision IN ('same', 'apart'))
 );
 
-CREATE INDEX ix_identity_reviews_open ON identity_reviews (at, id) WHERE decision IS NULL
+CREATE INDEX ix_identity_reviews_open ON identity_reviews (at, id) WHERE decision IS NULL;
+
+CREATE TABLE suppressions (
+    digest TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_suppressions PRIMARY KEY (digest)
+);
+
+CREATE TABLE erasures (
+    profile_id UUID NOT NULL,
+    enrolments JSONB DEFAULT '[]'::jsonb NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    erased_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    erased_by TEXT,
+    CONSTRAINT pk_erasures PRIMARY KEY (profile_id)
+)
 """
 
 
