@@ -49,15 +49,10 @@ class Parts:
         return found
 
 
-def ranks(rules: Identities) -> dict[str, int]:
-    """How telling each kind is, the most telling first; kinds that are not there come after all others."""
-    return {kind: place for place, kind in enumerate((*rules.strong, *rules.attach))}
-
-
 def most_telling(identities: Iterable[Identity], rules: Identities) -> Identity:
     """The identity that speaks for all of them. A visitor's anonymous id is the last to."""
-    order = ranks(rules)
-    return min(identities, key=lambda i: (i[0] == "anonymous_id", order.get(i[0], len(order)), i))
+    ranks = rules.ranks
+    return min(identities, key=lambda i: (i[0] == "anonymous_id", ranks.get(i[0], len(ranks)), i))
 
 
 def links_of(identities: Sequence[Identity], at: datetime, rules: Identities) -> list[Link]:

@@ -72,8 +72,7 @@ class Linking:
             return False
         closure = again
         new = self._new_links(closure)
-        kept, refused = self._limited(closure, new)
-        parts = self._parts(closure, kept)
+        kept, refused, parts = self._limited(closure, new)
         self._conflicts(parts)
         homes = await self._homes(connection, closure, parts, made)
         if homes is None:
@@ -107,17 +106,22 @@ class Linking:
         nodes |= {i for link in told.values() for i in link.pair}
         return partition(nodes, [*told.values(), *_held(closure, told.values(), self._rules)], self._rules)
 
-    def _limited(self, closure: _Closure, new: list[Link]) -> tuple[list[Link], list[Link]]:
-        """New links that may be taken, and those with which too many identifiers would come to one profile.
+    def _limited(self, closure: _Closure, new: list[Link]) -> tuple[list[Link], list[Link], Parts]:
+        """New links that may be taken, those with which too many identifiers would come to one profile, and
+        the parts without them.
 
         That is counted in the order of arrival: a shared device sends more than anybody wants to weigh.
         """
         kept, refused = list(new), list[Link]()
+        before: Parts | None = None
         while True:
-            before, after = self._parts(closure, []), self._parts(closure, kept)
+            after = self._parts(closure, kept)
+            if max(Counter((n, kind) for (kind, _), n in after.of.items()).values()) <= self._rules.most:
+                return kept, refused, after
+            before = before or self._parts(closure, [])
             over = self._over(before, after)
             if over is None:
-                return kept, refused
+                return kept, refused, after
             number, kind = over
             guilty = [
                 link
@@ -125,7 +129,7 @@ class Linking:
                 if after.of[link.one] == number and before.of[link.one] != before.of[link.two]
             ]
             if not guilty:
-                return kept, refused
+                return kept, refused, after
             # The last link that brings one of the kind; if none does, the last of all.
             last = next((k for k in reversed(guilty) if kind in (k.one[0], k.two[0])), guilty[-1])
             kept.remove(last)

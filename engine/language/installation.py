@@ -67,16 +67,21 @@ class Identities:
     sources: tuple[str, ...] = ()
     """Whose word counts first where two say different things at the same instant."""
 
-    @property
-    def strong(self) -> tuple[str, ...]:
-        """Kinds that merge profiles, the most telling first; `external_id` always is one."""
-        listed = tuple(dict.fromkeys(k for k in self.merge_by if k not in self.attach))
-        return listed if "external_id" in listed else ("external_id", *listed)
+    strong: tuple[str, ...] = field(init=False, compare=False)
+    """Kinds that merge profiles, the most telling first; `external_id` always is one."""
+    single: frozenset[str] = field(init=False, compare=False)
+    """Strong kinds of which a person has exactly one."""
+    ranks: dict[str, int] = field(init=False, compare=False, repr=False)
+    """How telling each kind is, the most telling first; kinds that are not there come after all others."""
 
-    @property
-    def single(self) -> frozenset[str]:
-        """Strong kinds of which a person has exactly one."""
-        return frozenset(self.strong) - self.several | {"external_id"}
+    def __post_init__(self) -> None:
+        # Once: every message asks for them.
+        listed = tuple(dict.fromkeys(k for k in self.merge_by if k not in self.attach))
+        strong = listed if "external_id" in listed else ("external_id", *listed)
+        object.__setattr__(self, "strong", strong)
+        object.__setattr__(self, "single", frozenset(strong) - self.several | {"external_id"})
+        places = {kind: place for place, kind in enumerate((*strong, *self.attach))}
+        object.__setattr__(self, "ranks", places)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ BEFORE: Final = ""
 
 def stamp(at: datetime | None) -> str:
     """An instant as entries have it: texts compare like instants."""
-    return BEFORE if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return BEFORE if at is None else at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 @dataclass(slots=True)
@@ -50,8 +50,10 @@ class Record:
             self.provenance.pop(name, None)
             self.values.pop(name, None)
             return
-        order = _order(sources)
-        best = max(entries, key=lambda via: order(via, entries[via]))
+        best = next(iter(entries))
+        if len(entries) > 1:
+            order = _order(sources)
+            best = max(entries, key=lambda via: order(via, entries[via]))
         self.values[name] = entries[best][3]
         if list(entries) == [""] and entries[""][0] == BEFORE:
             self.provenance.pop(name, None)  # nothing is known but the value
@@ -84,8 +86,10 @@ def say(
     new = [at, source, confidence, value]
     before = entries.get(via)
     if before is not None:
-        order = _order(sources)
-        later = order(via, new) >= order(via, before)
+        later = at > before[0]
+        if at == before[0]:
+            order = _order(sources)
+            later = order(via, new) >= order(via, before)
         stays = later and before[0] != BEFORE if first else not later
         new = before if stays else new
     record.put(name, {**entries, via: new}, sources)
