@@ -29,6 +29,8 @@ from engine.store.reviews import Finding
 from engine.store.routing import hold_shards
 from engine.store.shards import shard_of
 
+_ROOTS: Final = ("external_id", "anonymous_id")
+"""Kinds of which every message has one: only these are ever all that is known of somebody."""
 _AT_ALL: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -175,14 +177,23 @@ class Linking:
         new: dict[int, NewProfile] = {}
         for one in self._said:  # a part is made by the first request that needs it
             self._new(parts.of[one.identities[0]], one.identities[0], homes, new)
+        alone = Counter(parts.of.values())
+        dropped = []
         for identity in sorted(closure.owners):
-            self._new(parts.of[identity], identity, homes, new)
+            number = parts.of[identity]
+            # Named only beside somebody whom it does not belong to: that makes nobody.
+            if alone[number] == 1 and number not in homes and number not in new and identity[0] not in _ROOTS:
+                dropped.append(identity)
+            else:
+                self._new(number, identity, homes, new)
+        await identities.delete_batch(connection, dropped)
         owned = []
         for identity, number in parts.of.items():
             if identity in closure.owners or (number not in homes and number not in new):
                 continue
             owned.append((identity, new[number].id if number in new else homes[number][0]))
-        if (new or owned) and not await write_new(connection, list(new.values()), owned, made):
+        awaited = {new[number].id for i, number in parts.of.items() if i in closure.owners and number in new}
+        if (new or owned) and not await write_new(connection, list(new.values()), owned, made, awaited):
             return None
         return homes | {number: [profile.id] for number, profile in new.items()}
 
@@ -204,6 +215,8 @@ class Linking:
         gone = {other: survivor for survivor, other in joining}
         moves = []
         for identity, owner in closure.owners.items():
+            if parts.of[identity] not in homes:
+                continue
             target = homes[parts.of[identity]][0]
             if gone.get(owner.profile_id, owner.profile_id) != target:
                 moves.append((identity, owner.profile_id, target))

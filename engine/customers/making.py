@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from engine.core.identity import profile_key
 from engine.store import identities, profiles
@@ -23,8 +23,12 @@ async def write_new(
     new: Sequence[NewProfile],
     owned: Sequence[tuple[Identity, str]],
     made: set[str],
+    awaited: Collection[str] = (),
 ) -> bool:
-    """Writes new profiles and lets identities lead to them. False after a surprise."""
+    """Writes new profiles and lets identities lead to them. False after a surprise.
+
+    `awaited` are profiles that identities will move to: they stay, though nothing leads to them yet.
+    """
     behind = await profiles.make_batch(connection, new)
     fresh = {p.id for p in new if behind[p.key] == p.id}
     wanted = dict(owned)
@@ -32,7 +36,7 @@ async def write_new(
         connection, [(i, p) for i, p in wanted.items() if p in fresh or p not in {n.id for n in new}]
     )
     # All identities of a profile just made may have gone to another's: then nothing leads to it.
-    strays = fresh - set(got.values())
+    strays = fresh - set(got.values()) - set(awaited)
     await profiles.delete_batch(connection, strays)
     made.update(fresh - strays)
     return len(fresh) == len(new) and all(got.get(i) == p for i, p in wanted.items())

@@ -40,7 +40,8 @@ class Traits:
     confidence: float | None = None
     """How sure the source is, from 0 to 1; None for what it does not say."""
     via: str | None = field(default=None, repr=False)
-    """The identity that spoke for the customer, `kind:value`."""
+    """The identity that spoke for the customer, `kind:value`, where all identities of the traits were
+    resolved with it; None attaches those that lead nowhere yet."""
 
 
 async def apply_traits(
@@ -51,8 +52,7 @@ async def apply_traits(
     Returns the consents recorded, for `consent.changed` events.
 
     A value that a reserved trait cannot take (an unknown time zone) is passed over. An identifier that cannot
-    be brought into the shape of its kind is kept as an attribute of that name, as it came. An address becomes
-    an identity of the profile unless it leads to another profile already.
+    be brought into the shape of its kind is kept as an attribute of that name, as it came.
     """
     changes: list[Change] = []
     attached: list[tuple[identities.Identity, str]] = []
@@ -61,7 +61,8 @@ async def apply_traits(
     for item in batch:
         change = _change(item, rules)
         changes.append(change)
-        attached += [((kind, v), item.profile_id) for kind, v in change.addresses.items() if v]
+        if item.via is None:
+            attached += [((kind, v), item.profile_id) for kind, v in change.addresses.items() if v]
         granted += _consents(item)
         joined += [(segment, item.profile_id) for segment in _texts(item.traits.get("segments"))]
     said = [change for change in changes if _says_something(change)]

@@ -112,6 +112,16 @@ async def move_batch(connection: AsyncConnection, moves: Iterable[tuple[Identity
         )
 
 
+async def delete_batch(connection: AsyncConnection, gone: Iterable[Identity]) -> None:
+    """Lets these identities lead to nobody."""
+    listed = sorted(set(gone))
+    if listed:
+        await connection.execute(
+            sa.text(f"DELETE FROM identities i USING {_WANTED} WHERE i.kind = r.kind AND i.value = r.value"),
+            _arrays(listed),
+        )
+
+
 async def count_problems(
     connection: AsyncConnection, seen: Mapping[tuple[str, str, str], int], at: datetime
 ) -> None:
