@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
+from engine.ingest.erasure import erase_leftovers
 from engine.ingest.reconcile import Runner, reconcile
 from engine.ingest.router import Router
 from engine.ingest.starts import AT_ONCE, Player, Starter
@@ -59,6 +60,7 @@ async def _reconcile(database: AsyncEngine, runner: Runner) -> None:
 async def _tidy(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         await starts.forget_done(connection, KEPT)
+    await erase_leftovers(database)
 
 
 async def _every(pause: timedelta, stop: asyncio.Event, work: Callable[[], Awaitable[object]]) -> None:

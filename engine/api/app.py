@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from engine.api import crowds, customers, health, intake, operations, problems, running, segments, shapes
+from engine.api import (
+    crowds,
+    customers,
+    health,
+    identities,
+    intake,
+    operations,
+    problems,
+    running,
+    segments,
+    shapes,
+)
 from engine.api.access import KeyRing
+from engine.api.identity_shapes import DecideRequest
 from engine.api.metrics import Metrics
 from engine.api.observe import Observe
 from engine.api.services import Services
@@ -48,6 +60,8 @@ def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pa
     for router in (
         customers.router,
         customers.event_router,
+        identities.router,
+        identities.control_router,
         running.router,
         running.control_router,
         running.delivery_router,
@@ -72,7 +86,7 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         described = generated()
         known = described["components"]["schemas"]
-        for body in (shapes.EnterRequest, shapes.CrowdRequest, shapes.MembersRequest):
+        for body in (shapes.EnterRequest, shapes.CrowdRequest, shapes.MembersRequest, DecideRequest):
             shape = body.model_json_schema(ref_template="#/components/schemas/{model}")
             known.update(shape.pop("$defs", {}))
             known[body.__name__] = shape

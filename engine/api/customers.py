@@ -9,10 +9,13 @@ from uuid import UUID
 from fastapi import Query, Request
 
 from engine.api import paging, shapes
+from engine.api.identity_shapes import Moment, ProfileInFull
 from engine.api.problems import Problem
 from engine.api.secured import reading
 from engine.api.services import services
-from engine.store import events, identities, profiles
+from engine.customers.applied import identity_rules
+from engine.customers.lookup import find, of_any_kind, spellings
+from engine.store import events, identities, profiles, timeline
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
@@ -27,24 +30,54 @@ async def find_profile(
     value: Annotated[shapes.Identifier, Query(description="The identifier.", examples=["c-17"])],
     kind: Annotated[
         shapes.Identifier,
-        Query(description="`external_id anonymous_id email phone wechat wecom alipay push`, or your own."),
+        Query(description="`external_id email phone member_number wechat …`, your own, or `any`."),
     ] = "external_id",
 ) -> shapes.Page[shapes.Profile]:
-    """The profile behind an identity: one item, or none."""
+    """The profile behind an identity, in any spelling: one item, or none. With `any` there may be several."""
     async with services(request).database.connect() as connection:
-        found = await identities.find_batch(connection, [(kind, value)])
-        shown = await profiles_by_id(connection, list(found.values()))
+        rules = await identity_rules(connection)
+        wanted = of_any_kind(value, rules) if kind == "any" else spellings(kind, value, rules)
+        shown = await profiles_by_id(connection, await find(connection, wanted))
     return shapes.Page[shapes.Profile](items=shown, next=None)
 
 
 @router.get("/profiles/{profile_id}", summary="Get a profile")
-async def get_profile(request: Request, profile_id: UUID) -> shapes.Profile:
-    """A profile by its id. Of one that was merged, the profile that it was merged into."""
+async def get_profile(
+    request: Request, profile_id: UUID, limit: paging.Limit = paging.DEFAULT
+) -> ProfileInFull:
+    """A profile by its id, with the last of what happened. Of one that was merged, the one it is part of."""
     async with services(request).database.connect() as connection:
         shown = await profiles_by_id(connection, [str(profile_id)])
-    if not shown:
-        raise Problem(404, "no-such-profile", f"there is no profile {profile_id}")
-    return shown[0]
+        if not shown:
+            raise Problem(404, "no-such-profile", f"there is no profile {profile_id}")
+        own = str(shown[0].id)
+        said = await profiles.provenance(connection, own)
+        moments, more = await _timeline(connection, own, limit, None)
+    return ProfileInFull(**shown[0].model_dump(), provenance=said, timeline=moments, timeline_next=more)
+
+
+@router.get("/profiles/{profile_id}/timeline", summary="List what happened with a profile")
+async def get_timeline(
+    request: Request, profile_id: UUID, limit: paging.Limit = paging.DEFAULT, next: paging.Next = None
+) -> shapes.Page[Moment]:
+    """Events, messages, enrolments and merges of a profile, latest first."""
+    after = paging.unmark(next, datetime, str)
+    async with services(request).database.connect() as connection:
+        survivor = (await profiles.surviving(connection, [str(profile_id)])).get(str(profile_id))
+        if survivor is None:
+            raise Problem(404, "no-such-profile", f"there is no profile {profile_id}")
+        mark = (after[0], after[1]) if after else None
+        moments, more = await _timeline(connection, survivor.id, limit, mark)
+    return shapes.Page[Moment](items=moments, next=more)
+
+
+async def _timeline(
+    connection: AsyncConnection, profile_id: str, limit: int, after: timeline.Mark | None
+) -> tuple[list[Moment], str | None]:
+    found = await timeline.of_profile(connection, profile_id, limit=limit + 1, after=after)
+    page = found[:limit]
+    more = paging.mark(page[-1].at, page[-1].ref) if len(found) > limit else None
+    return [Moment.model_validate(each) for each in page], more
 
 
 async def profiles_by_id(connection: AsyncConnection, ids: list[str]) -> list[shapes.Profile]:

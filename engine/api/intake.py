@@ -39,7 +39,7 @@ async def one(request: Request) -> dict[str, Any]:
     found.metrics.count([result])
     if isinstance(result, Rejected):
         raise Problem(400, "rejected", result.reason)
-    return {"success": True}
+    return {"success": True} | ({"warnings": list(result.problems)} if result.problems else {})
 
 
 async def batch(request: Request) -> dict[str, Any]:
@@ -63,9 +63,16 @@ async def batch(request: Request) -> dict[str, Any]:
         for index, result in enumerate(results)
         if isinstance(result, Rejected)
     ]
-    if not rejected:
-        return {"success": True}
-    return {"success": len(rejected) < len(results), "rejected": rejected}
+    warnings = [
+        {"index": index, "messageId": result.message_id, "reason": problem}
+        for index, result in enumerate(results)
+        if isinstance(result, Accepted)
+        for problem in result.problems
+    ]
+    answer: dict[str, Any] = {"success": not results or len(rejected) < len(results)}
+    return (
+        answer | ({"rejected": rejected} if rejected else {}) | ({"warnings": warnings} if warnings else {})
+    )
 
 
 async def _authorised(request: Request, found: Services) -> tuple[ApiKey, dict[str, Any]]:

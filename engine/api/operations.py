@@ -13,9 +13,11 @@ from engine.api.body import read_json
 from engine.api.problems import Problem, invalid
 from engine.api.secured import managing, reading
 from engine.api.services import services
+from engine.customers.applied import identity_rules
+from engine.customers.lookup import find, spellings
 from engine.ingest.manual import Asked, EntryRefused, enter_manually
 from engine.ingest.operating import Action, CannotOperate, operate
-from engine.store import clock, counts, entries, identities, journeys, plans
+from engine.store import clock, counts, entries, journeys, plans
 from engine.store.database import in_transaction
 
 if TYPE_CHECKING:
@@ -157,8 +159,8 @@ async def _named(connection: AsyncConnection, wanted: shapes.EnterRequest) -> st
         raise Problem(422, "invalid", "body: expected either profile_id or identity")
     if wanted.identity is None:
         return str(wanted.profile_id)
-    identity = (wanted.identity.kind, wanted.identity.value)
-    found = await identities.find_batch(connection, [identity])
-    if identity not in found:
+    rules = await identity_rules(connection)
+    found = await find(connection, spellings(wanted.identity.kind, wanted.identity.value, rules))
+    if not found:
         raise Problem(404, "no-such-profile", "no profile has this identity; send an identify call first")
-    return found[identity]
+    return found[0]

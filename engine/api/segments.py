@@ -15,6 +15,7 @@ from engine.api.problems import Problem, invalid
 from engine.api.secured import managing, reading
 from engine.api.services import services
 from engine.customers import lists, segments
+from engine.customers.applied import applied
 from engine.customers.segments import Group, NoSuchSegment, SegmentError
 from engine.store import clock
 from engine.store.crowd_members import Named
@@ -49,7 +50,7 @@ _BODY: dict[str, Any] = {
 async def list_segments(request: Request) -> shapes.Page[shapes.Segment]:
     """Every segment of the catalogue that was applied, in its order."""
     async with services(request).database.connect() as connection:
-        found = (await segments.applied(connection)).catalogue.segments
+        found = (await applied(connection)).catalogue.segments
     items = [_shown(name, text) for name, text in found.items()]
     return shapes.Page[shapes.Segment](items=items, next=None)
 

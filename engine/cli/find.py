@@ -23,11 +23,12 @@ from engine.cli.session import (
 )
 from engine.core.identity import customer_token
 from engine.core.words import reason_in_words
-from engine.store import consents, deliveries, enrolments, events, identities
+from engine.store import consents, deliveries, enrolments, events, identities, merging
 from engine.store.deliveries import Delivery
 from engine.store.enrolments import Enrolment, Filter
 from engine.store.events import Event
 from engine.store.identities import Identity
+from engine.store.merging import Merge
 from engine.store.profiles import Profile
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Person:
     enrolments: list[Enrolment]
     deliveries: list[Delivery]
     events: list[Event]
+    merges: list[Merge]
 
 
 def find(
@@ -79,6 +81,7 @@ async def _person(connection: AsyncConnection, profile: Profile, limit: int) -> 
         own,
         await deliveries.find(connection, profile_id=profile.id, limit=limit),
         await events.of_profile(connection, profile.id, limit),
+        await merging.of_profile(connection, profile.id, limit),
     )
 
 
@@ -98,6 +101,10 @@ def _data(person: Person) -> dict[str, Any]:
         "consents": person.consents,
         "enrolments": [enrolment_data(each) for each in person.enrolments],
         "deliveries": [delivery_data(each) for each in person.deliveries],
+        "merges": [
+            {"merge_id": m.id, "survivor": m.survivor, "loser": m.loser, "at": m.at, "undone_at": m.undone_at}
+            for m in person.merges
+        ],
         "events": [
             {
                 "event_id": event.event_id,
@@ -139,6 +146,7 @@ def person_lines(person: Person) -> Iterator[str]:
         ("time zone", profile.time_zone or ""),
         ("locale", profile.locale or ""),
         ("consents", ", ".join(_consent(*each) for each in sorted(person.consents.items()))),
+        ("merges", ", ".join(_merge(each) for each in person.merges)),
         ("in Temporal", f'KairosCustomer = "{customer_token(profile.key)}"'),
     ]
     for name, text in rows:
@@ -179,6 +187,10 @@ def delivery_lines(found: list[Delivery]) -> Iterator[str]:
 def _consent(channel: str, granted: bool) -> str:
     name = "marketing" if channel == consents.EVERY_CHANNEL else channel
     return name if granted else f"not {name}"
+
+
+def _merge(done: Merge) -> str:
+    return f"{done.id} (with {done.loser}{', undone' if done.undone_at else ''})"
 
 
 def _shown(value: Any) -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from engine.cli.session import CommandError
 from engine.core.codec import plan_from_json
 from engine.core.plan import Plan
-from engine.store import enrolments, identities, plans, profiles
+from engine.customers.applied import identity_rules
+from engine.customers.lookup import find, of_any_kind
+from engine.store import enrolments, plans, profiles
 from engine.store.enrolments import Enrolment
 from engine.store.profiles import Profile
-from engine.store.tables import PROFILE_KINDS
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
@@ -20,13 +21,11 @@ if TYPE_CHECKING:
 async def find_profiles(connection: AsyncConnection, customer: str) -> list[Profile]:
     """The customers whom an identifier leads to, merged ones replaced by whom they were merged into.
 
-    `customer` is an identifier of any kind, `KIND:VALUE` for one kind only, or a profile's id.
+    `customer` is an identifier of any kind, in any spelling; `KIND:VALUE` for one kind only; or a profile's
+    id.
     """
-    kind, colon, value = customer.partition(":")
-    wanted = [(each, customer) for each in PROFILE_KINDS]
-    if colon and kind and value:
-        wanted.append((kind, value))
-    ids = set((await identities.find_batch(connection, wanted)).values())
+    rules = await identity_rules(connection)
+    ids = set(await find(connection, of_any_kind(customer, rules)))
     if (profile_id := as_uuid(customer)) is not None:
         ids.add(profile_id)
     found = await profiles.surviving(connection, ids)

@@ -31,6 +31,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "segment": ("segment",),
     "enrolments": ("enrolments", "cancel"),
     "find": ("find",),
+    "identities": ("identities",),
+    "erasure": ("export-person", "erase", "unsuppress"),
     "outbox": ("outbox",),
     "keys": ("keys",),
     "db": ("db",),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
+from engine.customers.applied import identity_rules
+from engine.customers.lookup import sought
 from engine.customers.segments import SegmentError, named
 from engine.store import crowd_members, segments
 from engine.store.crowd_members import Named
@@ -50,7 +52,9 @@ async def change(
         )
     before = await segments.clear(connection, name) if how == "replace" else 0
     work = segments.remove_named if how == "remove" else segments.add_named
-    rest, place, count, not_one = iter(customers), 0, 0, dict[int, int]()
+    rules = await identity_rules(connection)
+    rest = (sought(each, rules) for each in customers)
+    place, count, not_one = 0, 0, dict[int, int]()
     while part := list(islice(rest, crowd_members.SLICE)):
         found = await work(connection, name, part)
         not_one |= {place + each: many for each, many in found.not_one.items()}

@@ -9,13 +9,17 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.customers.consent import channel_of
+from engine.customers.identifiers import Unusable, normalise
+from engine.language.addresses import KINDS
+from engine.language.installation import Identities
 from engine.store import consents, identities, profiles, segments
 from engine.store.connection import AsyncConnection
 from engine.store.consents import Consent
 from engine.store.profiles import Change
-from engine.store.tables import PROFILE_KINDS
 
-_ADDRESSES = frozenset(PROFILE_KINDS) - {"external_id", "anonymous_id"}
+ADDRESSES = frozenset(KINDS) - {"external_id", "anonymous_id"}
+"""Kinds that a trait or an `update` step may set."""
+_DEFAULT = Identities()
 _ZONE_NAMES = ("time_zone", "timezone", "timeZone")
 
 
@@ -23,7 +27,7 @@ _ZONE_NAMES = ("time_zone", "timezone", "timeZone")
 class Traits:
     """Traits of one profile, as the client sent them, at the logical instant `at`. Null clears.
 
-    Reserved: the kinds of identity (`email phone wechat wecom alipay push`), `time_zone` (also `timezone`),
+    Reserved: the kinds of identity (`email phone wechat …`), `time_zone` (also `timezone`),
     `locale`, `tags` (a list to add), `consents` (a list of channels granted, or channel to boolean) and
     `segments` (a list of static segments to join). Everything else is an attribute, declared or not; its
     type is looked at when it is read, so that declaring it later brings it to life.
@@ -33,37 +37,47 @@ class Traits:
     traits: Mapping[str, Any] = field(repr=False)
     at: datetime
     source: str | None = None
+    confidence: float | None = None
+    """How sure the source is, from 0 to 1; None for what it does not say."""
+    via: str | None = field(default=None, repr=False)
+    """The identity that spoke for the customer, `kind:value`, where all identities of the traits were
+    resolved with it; None attaches those that lead nowhere yet."""
 
 
-async def apply_traits(connection: AsyncConnection, batch: Sequence[Traits]) -> list[Consent]:
-    """Writes traits into profiles, in order. Returns the consents recorded, for `consent.changed` events.
+async def apply_traits(
+    connection: AsyncConnection, batch: Sequence[Traits], rules: Identities = _DEFAULT
+) -> list[Consent]:
+    """Writes traits into profiles; of two on one attribute the newer counts.
 
-    A value that a reserved trait cannot take (an unknown time zone, a number as e-mail) is passed over. An
-    address becomes an identity of the profile unless it leads to another profile already.
+    Returns the consents recorded, for `consent.changed` events.
+
+    A value that a reserved trait cannot take (an unknown time zone) is passed over. An identifier that cannot
+    be brought into the shape of its kind is kept as an attribute of that name, as it came.
     """
     changes: list[Change] = []
     attached: list[tuple[identities.Identity, str]] = []
     granted: list[Consent] = []
     joined: list[tuple[str, str]] = []
     for item in batch:
-        change = _change(item)
+        change = _change(item, rules)
         changes.append(change)
-        attached += [((kind, v), item.profile_id) for kind, v in change.addresses.items() if v]
+        if item.via is None:
+            attached += [((kind, v), item.profile_id) for kind, v in change.addresses.items() if v]
         granted += _consents(item)
         joined += [(segment, item.profile_id) for segment in _texts(item.traits.get("segments"))]
-    await profiles.change_batch(connection, [change for change in changes if _says_something(change)])
+    said = [change for change in changes if _says_something(change)]
+    await profiles.change_batch(connection, said, rules.sources)
     await identities.attach_batch(connection, attached)
     await segments.add_batch(connection, joined)
     await consents.add_batch(connection, granted)
     return granted
 
 
-def _change(item: Traits) -> Change:
-    change = Change(item.profile_id)
+def _change(item: Traits, rules: Identities) -> Change:
+    change = Change(item.profile_id, at=item.at, source=item.source, confidence=item.confidence, via=item.via)
     for name, value in item.traits.items():
-        if name in _ADDRESSES:
-            if value is None or (isinstance(value, str) and value.strip()):
-                change.addresses[name] = value if value is None else value.strip()
+        if name in ADDRESSES:
+            set_address(change, name, value, rules.phone_region)
         elif name in _ZONE_NAMES:
             change.time_zone = _zone(value) or change.time_zone
         elif name == "locale":
@@ -73,6 +87,19 @@ def _change(item: Traits) -> Change:
         elif name not in ("consents", "segments", "external_id", "anonymous_id", "userId", "anonymousId"):
             change.attributes[name] = value
     return change
+
+
+def set_address(change: Change, kind: str, value: Any, region: str | None) -> None:
+    """Sets the current address of a kind, in its shape. Null clears it and what was kept in its place."""
+    if isinstance(value, str) and not value.strip():
+        return
+    if value is None:
+        change.addresses[kind] = change.attributes[kind] = None
+        return
+    try:
+        change.addresses[kind] = normalise(kind, value, region)
+    except Unusable:
+        change.attributes[kind] = value
 
 
 def _says_something(change: Change) -> bool:

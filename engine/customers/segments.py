@@ -6,25 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from engine.language.catalogue import Catalogue, read_catalogue
+from engine.customers.applied import Applied, applied, catalogue_of
 from engine.language.expressing import base_scope
 from engine.language.expressions import ExpressionError, Problem, Tree, check, normal, parse
 from engine.language.expressions.errors import did_you_mean
 from engine.language.expressions.sql import Condition, NotInSql, Setting, condition, conjuncts, fixed_part
 from engine.language.expressions.tree import Logic
-from engine.language.installation import Installation, read_installation
-from engine.language.loader import load
 from engine.language.words import Words
-from engine.store import populations, project
+from engine.store import populations
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
     from engine.store.profiles import Profile
-
-CATALOGUE = "journeys/catalog.yaml"
 
 
 class SegmentError(ValueError):
@@ -33,15 +28,6 @@ class SegmentError(ValueError):
 
 class NoSuchSegment(SegmentError):
     """The catalogue that was applied has no segment of this name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What was applied, as segments need it. `text` is the catalogue's YAML."""
-
-    text: str = field(default="", repr=False)
-    catalogue: Catalogue = field(default_factory=Catalogue)
-    installation: Installation = field(default_factory=Installation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +79,6 @@ class Explained:
     @property
     def count(self) -> int:
         return self.parts[-1].together
-
-
-async def applied(connection: AsyncConnection) -> Applied:
-    """What is applied now."""
-    stored = await project.load(connection)
-    if stored is None:
-        return Applied()
-    return Applied(
-        stored.catalogue,
-        _catalogue(stored.catalogue),
-        read_installation(load("kairos.yaml", stored.installation)[0]),
-    )
-
-
-@lru_cache(maxsize=16)
-def _catalogue(text: str) -> Catalogue:
-    return read_catalogue(load(CATALOGUE, text)[0])
 
 
 async def named(connection: AsyncConnection, name: str) -> Group:
@@ -169,7 +138,7 @@ async def _setting(connection: AsyncConnection, found: Applied) -> Setting:
 def thawed(frozen: Mapping[str, Any]) -> tuple[Tree, Setting]:
     """What `Group.frozen` kept."""
     setting = Setting(
-        _catalogue(frozen["catalogue"]),
+        catalogue_of(frozen["catalogue"]),
         frozen["time_zone"],
         frozen["consent"],
         frozenset(frozen["address_kinds"]),

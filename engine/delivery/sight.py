@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from engine.language.addresses import address_kind
 from engine.language.installation import Installation
 from engine.policy import Profile
-from engine.store import blocks, consents
+from engine.store import blocks, consents, suppressions
 from engine.store import enrolments as enrolment_rows
 from engine.store.enrolments import Enrolment as StoredEnrolment
 from engine.store.profiles import Profile as StoredProfile
@@ -90,13 +90,19 @@ async def policy_profiles(
     wanted = sorted(set(channels))
     said = await consents.current(connection, customers)
     dead = await blocks.dead_addresses(connection, customers)
-    profiles = {}
-    for profile_id, customer in customers.items():
-        addresses = {
+    reached = {
+        profile_id: {
             channel: address
             for channel in wanted
             if (address := address_for(channel, profile_id, customer.addresses, installation))
         }
+        for profile_id, customer in customers.items()
+    }
+    erased = await suppressions.among(
+        connection, {(address_kind(c), address) for own in reached.values() for c, address in own.items()}
+    )
+    profiles = {}
+    for profile_id, addresses in reached.items():
         granted = {
             (channel, category): word
             for channel in wanted
@@ -104,7 +110,11 @@ async def policy_profiles(
             if (word := said[profile_id].granted(channel, category)) is not None
         }
         gone = dead.get(profile_id, set())
-        blocked = frozenset(c for c, address in addresses.items() if (c, address_digest(address)) in gone)
+        blocked = frozenset(
+            c
+            for c, address in addresses.items()
+            if (c, address_digest(address)) in gone or (address_kind(c), address) in erased
+        )
         profiles[profile_id] = Profile(addresses, granted, blocked)
     return profiles
 

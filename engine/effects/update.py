@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from engine.core.identity import delivery_key
+from engine.customers.profiles import ADDRESSES, set_address
 from engine.effects.job import Job, Turn
 from engine.ingest.recording import Internal
-from engine.language.catalogue import BUILT_IN_ATTRIBUTES
 from engine.language.types import coerce, to_json
 from engine.store.profiles import Change
-
-_ADDRESSES: Final = frozenset(BUILT_IN_ATTRIBUTES) - {"external_id", "anonymous_id", "time_zone", "locale"}
 
 
 def update(turn: Turn, job: Job) -> None:
@@ -20,7 +18,7 @@ def update(turn: Turn, job: Job) -> None:
     for name, value in job.values("set").items():
         about = turn.project.catalogue.attribute(name)
         known = value if about is None else coerce(to_json(value), about.type, job.facts.zone)
-        _set(change, name, to_json(known))
+        _set(change, name, to_json(known), turn.project.installation.identities.phone_region)
     change.add_tags = tuple(spec.get("add_tags") or ())
     change.remove_tags = tuple(spec.get("remove_tags") or ())
     change.stage = spec.get("stage")
@@ -35,9 +33,9 @@ def update(turn: Turn, job: Job) -> None:
     turn.settle(job, "done")
 
 
-def _set(change: Change, name: str, value: Any) -> None:
-    if name in _ADDRESSES:
-        change.addresses[name] = value
+def _set(change: Change, name: str, value: Any, region: str | None) -> None:
+    if name in ADDRESSES:
+        set_address(change, name, value, region)
     elif name == "time_zone":
         change.time_zone = value
     elif name == "locale":

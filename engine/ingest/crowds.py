@@ -17,6 +17,8 @@ from uuid import UUID
 from engine.core.assignment import acts_at_once
 from engine.core.plan import Plan
 from engine.customers import segments
+from engine.customers.applied import identity_rules
+from engine.customers.lookup import sought
 from engine.customers.segments import Group
 from engine.ingest import crowd_events
 from engine.ingest.book import Book
@@ -72,7 +74,8 @@ async def ask(
     crowd_id = _new_id(datetime.now(UTC))
     members, not_one = 0, dict[int, int]()
     if listed is not None:
-        rest, place = iter(listed), 0
+        rules = await identity_rules(connection)
+        rest, place = (sought(each, rules) for each in listed), 0
         while part := list(islice(rest, crowd_members.SLICE)):
             found = await crowd_members.add_batch(connection, crowd_id, part)
             not_one |= {place + each: count for each, count in found.not_one.items()}

@@ -13,21 +13,23 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.core.identity import event_id
+from engine.customers.applied import applied
+from engine.customers.graph import most_telling
 from engine.customers.profiles import Traits, apply_traits
-from engine.customers.resolve import resolve_batch
+from engine.customers.resolve import Request, resolve
+from engine.ingest.identifying import Identified, identified
+from engine.ingest.merging import follow
 from engine.ingest.normalise import EARLY, Arrival, Incoming, Refusal, normalise
 from engine.ingest.recording import consent_changes, record_events
-from engine.language.catalogue import Catalogue, read_catalogue
-from engine.language.loader import load
-from engine.store import clock, events, project
+from engine.language.catalogue import Catalogue
+from engine.language.installation import Identities
+from engine.store import clock, events, identities
 from engine.store.clock import ScaledClock
 from engine.store.database import in_transaction
 from engine.store.events import NewEvent
-from engine.store.identities import Identity
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection, AsyncEngine
@@ -40,11 +42,15 @@ _JITTER = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The message is kept. `duplicate`: it had been before, or came earlier in the same batch."""
+    """The message is kept. `duplicate`: it had been before, or came earlier in the same batch.
+
+    `problems` names identifiers in it that identify nobody, for whoever sent it.
+    """
 
     event_id: str
     message_id: str
     duplicate: bool = False
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +102,12 @@ async def accept_live(
 
 
 class _Kept(NamedTuple):
-    """A message that is to be kept."""
+    """A message that is to be kept, and who it is about."""
 
     event_id: str
     incoming: Incoming
     received_at: datetime
+    who: Identified
 
 
 async def _accept(
@@ -113,19 +120,25 @@ async def _accept(
         connection: AsyncConnection,
     ) -> tuple[list[Accepted | Rejected], Catalogue, list[_Kept]]:
         came = arrivals(await clock.load(connection))
-        catalogue = await _catalogue(connection)
-        results, kept = _read(source, messages, came, catalogue)
-        new = await _keep(connection, source, kept) if kept else set()
+        known = await applied(connection)
+        catalogue, rules = known.catalogue, known.installation.identities
+        results, kept = _read(source, messages, came, catalogue, rules)
+        new = await _keep(connection, source, kept, rules) if kept else set()
         waiting = iter(kept)
         return [result or _accepted(next(waiting), new) for result in results], catalogue, kept
 
     results, catalogue, kept = await in_transaction(database, work)
     await _count_undeclared(database, catalogue, kept)
+    await _count_problems(database, source, kept)
     return results
 
 
 def _read(
-    source: str, messages: Sequence[object], arrivals: Sequence[Arrival], catalogue: Catalogue
+    source: str,
+    messages: Sequence[object],
+    arrivals: Sequence[Arrival],
+    catalogue: Catalogue,
+    rules: Identities,
 ) -> tuple[list[Rejected | None], list[_Kept]]:
     """For each message why it is refused, or None; and those that are not, in order."""
     called = _called(catalogue)
@@ -138,7 +151,8 @@ def _read(
         except Refusal as refusal:
             results.append(Rejected(str(refusal), _stated_id(message)))
         else:
-            kept.append(_Kept(event_id(source, incoming.message_id), incoming, arrival.received_at))
+            identifier = event_id(source, incoming.message_id)
+            kept.append(_Kept(identifier, incoming, arrival.received_at, identified(incoming, rules)))
             results.append(None)
     return results, kept
 
@@ -147,12 +161,17 @@ def _accepted(kept: _Kept, new: set[str]) -> Accepted:
     """The first message with an id that was new is the one kept; those after it are duplicates."""
     duplicate = kept.event_id not in new
     new.discard(kept.event_id)
-    return Accepted(kept.event_id, kept.incoming.message_id, duplicate)
+    problems = tuple(str(problem) for problem in kept.who.problems)
+    return Accepted(kept.event_id, kept.incoming.message_id, duplicate, problems)
 
 
-async def _keep(connection: AsyncConnection, source: str, kept: Sequence[_Kept]) -> set[str]:
+async def _keep(
+    connection: AsyncConnection, source: str, kept: Sequence[_Kept], rules: Identities
+) -> set[str]:
     """Writes the messages; returns the ids of the events that are new."""
-    owners = await resolve_batch(connection, [_identities(each.incoming) for each in kept])
+    resolution = await resolve(connection, [_request(each) for each in kept], rules)
+    owners = resolution.profiles
+    await follow(connection, resolution.merges, kept[-1].received_at)
     new = await events.insert_batch(
         connection,
         [
@@ -167,27 +186,33 @@ async def _keep(connection: AsyncConnection, source: str, kept: Sequence[_Kept])
                 properties=incoming.properties,
                 type=incoming.type,
             )
-            for (identifier, incoming, received_at), owner in zip(kept, owners, strict=True)
+            for (identifier, incoming, received_at, _), owner in zip(kept, owners, strict=True)
         ],
     )
     traits, told = [], set[str]()
-    for (identifier, incoming, _), owner in zip(kept, owners, strict=True):
-        if incoming.traits and identifier in new and identifier not in told:
-            told.add(identifier)
-            traits.append(Traits(owner.profile_id, incoming.traits, incoming.occurred_at, source))
+    for place, (each, owner) in enumerate(zip(kept, owners, strict=True)):
+        if each.incoming.traits and each.event_id in new and each.event_id not in told:
+            told.add(each.event_id)
+            traits.append(_said(each, owner.profile_id, source, place, rules))
     if traits:
-        consents = await apply_traits(connection, traits)
+        consents = await apply_traits(connection, traits, rules)
         await record_events(connection, consent_changes(consents), kept[-1].received_at)
     return new
 
 
-def _identities(incoming: Incoming) -> list[Identity]:
-    given = (
-        ("external_id", incoming.external_id),
-        ("anonymous_id", incoming.anonymous_id),
-        ("anonymous_id", incoming.previous_id),
-    )
-    return [(kind, value) for kind, value in given if value is not None]
+def _said(kept: _Kept, profile_id: str, source: str, place: int, rules: Identities) -> Traits:
+    incoming, at = kept.incoming, kept.incoming.occurred_at
+    if at == kept.received_at:  # its sender did not say when: then their order does
+        at += timedelta(microseconds=place)
+    via = ":".join(most_telling(kept.who.identities, rules))
+    return Traits(profile_id, incoming.traits, at, source, incoming.confidence, via)
+
+
+def _request(kept: _Kept) -> Request:
+    """Who it is about, as resolving takes it. What traits say is shown by the traits."""
+    told = kept.incoming.traits
+    shown = frozenset(identity for identity in kept.who.identities if identity[0] not in told)
+    return Request(kept.who.identities, kept.incoming.occurred_at, shown)
 
 
 def _arrival(ticking: ScaledClock, received_at: datetime, sent_at: datetime | None) -> Arrival:
@@ -204,28 +229,6 @@ def _stated_id(message: object) -> str | None:
 # --- the catalogue ----------------------------------------------------------------------------------------
 
 
-async def _catalogue(connection: AsyncConnection) -> Catalogue:
-    digest = await project.load_digest(connection)
-    if digest is None:
-        return Catalogue()
-    text = _texts.get(digest)
-    if text is None:
-        stored = await project.load(connection)
-        text = stored.catalogue if stored is not None else ""
-        _texts.clear()  # only the newest counts
-        _texts[digest] = text
-    return _parsed(text)
-
-
-_texts: dict[str, str] = {}
-"""Digest of a project to the text of its catalogue: digests name their content, so this never goes stale."""
-
-
-@lru_cache(maxsize=4)
-def _parsed(text: str) -> Catalogue:
-    return read_catalogue(load("journeys/catalog.yaml", text)[0])
-
-
 def _called(catalogue: Catalogue) -> Mapping[str, str]:
     return {
         name: event.name
@@ -238,7 +241,7 @@ def _called(catalogue: Catalogue) -> Mapping[str, str]:
 async def _count_undeclared(database: AsyncEngine, catalogue: Catalogue, kept: Sequence[_Kept]) -> None:
     """Counts what the catalogue lacks. In a transaction of its own: many batches meet on these rows."""
     seen: Counter[tuple[str, str]] = Counter()
-    for _, incoming, _ in kept:
+    for _, incoming, _, _ in kept:
         if incoming.type in ("identify", "alias"):
             continue
         declared = catalogue.event(incoming.name)
@@ -253,3 +256,15 @@ async def _count_undeclared(database: AsyncEngine, catalogue: Catalogue, kept: S
         await in_transaction(database, lambda c: events.count_undeclared(c, dict(seen), at))
     except Exception:  # the events are kept: a lost count is no reason to answer with an error
         log.warning("could not count undeclared events", exc_info=True)
+
+
+async def _count_problems(database: AsyncEngine, source: str, kept: Sequence[_Kept]) -> None:
+    """Counts identifiers that identify nobody, so that somebody sees which source sends them."""
+    seen = Counter((each.kind, source, each.reason) for one in kept for each in one.who.problems)
+    if not seen:
+        return
+    at = kept[-1].received_at
+    try:
+        await in_transaction(database, lambda c: identities.count_problems(c, seen, at))
+    except Exception:  # as above
+        log.warning("could not count identifiers that identify nobody", exc_info=True)

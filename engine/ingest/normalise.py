@@ -52,6 +52,10 @@ class Incoming:
     """`alias`: the identity that from now on leads to the same profile."""
     properties: dict[str, Any] = field(default_factory=dict)
     traits: dict[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Of the client's context what may hold identifiers: `externalIds` and `device`. It is not stored."""
+    confidence: float | None = None
+    """`identify`: how sure the sender is of the traits, from 0 to 1: `context.confidence`."""
 
 
 class Refusal(ValueError):
@@ -107,6 +111,8 @@ def normalise(
         previous_id=previous_id,
         properties=_properties(message, kind),
         traits=_traits(message) if kind == "identify" else {},
+        context=_context(message),
+        confidence=_confidence(message),
     )
 
 
@@ -178,6 +184,23 @@ def _properties(message: Mapping[str, Any], kind: str) -> dict[str, Any]:
         if "name" in properties:  # `event.name` is the event's name, so conditions need another word
             properties.setdefault(kind, properties["name"])
     return properties
+
+
+def _context(message: Mapping[str, Any]) -> dict[str, Any]:
+    context = message.get("context")
+    if not isinstance(context, dict):
+        return {}
+    return {name: context[name] for name in ("externalIds", "device") if name in context}
+
+
+def _confidence(message: Mapping[str, Any]) -> float | None:
+    context = message.get("context")
+    value = context.get("confidence") if isinstance(context, dict) else None
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise Refusal(f"context.confidence: expected a number from 0 to 1, got {_shown(value)}")
+    return float(value)
 
 
 def _traits(message: Mapping[str, Any]) -> dict[str, Any]:

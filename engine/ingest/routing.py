@@ -25,7 +25,7 @@ from engine.ingest.entry import Entrance, Entry, ended_key, trigger_keys
 from engine.ingest.people import load_people, withdrawn
 from engine.ingest.times import Time
 from engine.ingest.wakes import Followers, calls_of, followed, starts_of
-from engine.store import enrolments, entries, events, pool, routing, starts
+from engine.store import enrolments, entries, events, pool, profiles, routing, starts
 from engine.store.enrolments import End, Enrolment
 from engine.store.entries import EntryKey, WithCrowds
 from engine.store.events import Event
@@ -81,6 +81,7 @@ async def route_events(
 
     `limit` is that of one shard: with as many events it counts as full.
     """
+    batch = await _at_home(connection, batch)
     taken = Counter(event.shard for event in batch)
     full = {shard for shard, count in taken.items() if count >= limit}
     last = {event.shard: event.occurred_at for event in batch}
@@ -99,6 +100,20 @@ async def route_events(
     settled = Counter(shard_of(key.profile_id) for key in due)
     more = tuple(shard for shard in shards if shard in full or settled[shard] >= limit)
     return Routed(len(batch), len(turn.entry.entrances), len(turn.followers.wakes), more)
+
+
+async def _at_home(connection: AsyncConnection, batch: Sequence[Event]) -> Sequence[Event]:
+    """The batch without events of profiles that were merged while these events came in.
+
+    They become the survivor's and are routed in its shard. A merge waits for the routers of both its shards,
+    so none happens while a batch is under way.
+    """
+    merged = await profiles.merged(connection, {event.profile_id for event in batch}) if batch else {}
+    if not merged:
+        return batch
+    homes = {i: found.id for i, found in (await profiles.surviving(connection, merged)).items()}
+    await events.bring_home(connection, homes)
+    return [event for event in batch if event.profile_id not in merged]
 
 
 class _Turn:

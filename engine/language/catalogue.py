@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from engine.language.addresses import KINDS
 from engine.language.loader import Mapping, Node, Scalar, Sequence, plain_data, text_of
 
 
@@ -61,10 +62,7 @@ EVENT_FIELDS: dict[str, str] = {"name": "text", "id": "text", "occurred_at": "da
 """What every event has beside its properties."""
 
 BUILT_IN_ATTRIBUTES: dict[str, Property] = {
-    **{
-        name: Property("text", personal=True)
-        for name in ("external_id", "anonymous_id", "email", "phone", "wechat", "wecom", "alipay", "push")
-    },
+    **{name: Property("text", personal=True) for name in KINDS},
     "time_zone": Property("text"),
     "locale": Property("text"),
 }

@@ -71,6 +71,8 @@ CODES: dict[str, str] = {
     "J218": "number outside its limits",
     "J219": "file that is not read",
     "J220": "setting that the adapter refuses",
+    "J221": "unknown region",
+    "J222": "unknown kind of identifier",
     "J301": "unknown event",
     "J302": "unknown property",
     "J303": "unknown template",

@@ -13,6 +13,7 @@ from engine.language.diagnostics import Diagnostic, Mark, Reporter, listed, near
 from engine.language.expressing import base_scope, report
 from engine.language.expressions import Definitions, check_definitions, parse
 from engine.language.expressions.sql import NotInSql, Setting, condition
+from engine.language.identity_rules import check_identities
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
 from engine.language.schema_folder import POLICY
 from engine.language.words import Words
@@ -151,6 +152,7 @@ def check_installation(
             _adapter(_part(channel, "adapter"), adapters, reporter)
         if setting_checker is not None:
             check_settings(name, key, channel, setting_checker, reporter, secrets)
+    check_identities(_part(root, "identities"), reporter)
     for name, _, policy in _entries(_part(root, "policies")):
         for rule, key, _ in _entries(policy):
             if rule not in POLICY.fields:

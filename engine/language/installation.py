@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from engine.language.addresses import MERGE_BY, SEVERAL
 from engine.language.loader import Mapping, Node, plain_data, text_of
 from engine.language.scalars import DAYS, is_zone, read_length, read_rate
 
@@ -53,9 +54,34 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    merge_by: tuple[str, ...] = ()
+    """How identifiers lead to profiles. Kinds in neither list are attached only."""
+
+    merge_by: tuple[str, ...] = MERGE_BY
+    """Strong kinds, the most telling first."""
     attach: tuple[str, ...] = ()
+    several: frozenset[str] = SEVERAL
+    """Kinds of which one person may have more than one."""
     phone_region: str | None = None
+    most: int = 100
+    """So many identifiers of one kind may lead to one profile."""
+    sources: tuple[str, ...] = ()
+    """Whose word counts first where two say different things at the same instant."""
+
+    strong: tuple[str, ...] = field(init=False, compare=False)
+    """Kinds that merge profiles, the most telling first; `external_id` always is one."""
+    single: frozenset[str] = field(init=False, compare=False)
+    """Strong kinds of which a person has exactly one."""
+    ranks: dict[str, int] = field(init=False, compare=False, repr=False)
+    """How telling each kind is, the most telling first; kinds that are not there come after all others."""
+
+    def __post_init__(self) -> None:
+        # Once: every message asks for them.
+        listed = tuple(dict.fromkeys(k for k in self.merge_by if k not in self.attach))
+        strong = listed if "external_id" in listed else ("external_id", *listed)
+        object.__setattr__(self, "strong", strong)
+        object.__setattr__(self, "single", frozenset(strong) - self.several | {"external_id"})
+        places = {kind: place for place, kind in enumerate((*strong, *self.attach))}
+        object.__setattr__(self, "ranks", places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +121,7 @@ def read_installation(root: Node | None) -> Installation:
         channels={name: _channel(entry) for name, entry in _table(data.get("channels")).items()},
         consent=consent,
         policies=policies,
-        identities=Identities(
-            tuple(_list(identities.get("merge_by"))),
-            tuple(_list(identities.get("attach"))),
-            identities.get("phone_region"),
-        ),
+        identities=_identities(identities),
         link_base_url=links.get("base_url"),
     )
 
@@ -118,6 +140,10 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _texts(value: Any) -> list[str]:
+    return [each for each in _list(value) if isinstance(each, str)]
+
+
 def _text(value: Any, default: str) -> str:
     return value if isinstance(value, str) else default
 
@@ -129,6 +155,19 @@ def _channel(value: Any) -> ChannelSettings:
         on_unknown="retry" if entry.get("on_unknown") == "retry" else "assume_sent",
         rate=read_rate(_text(entry.get("rate"), "")),
         settings=_table(entry.get("settings")),
+    )
+
+
+def _identities(entry: dict[str, Any]) -> Identities:
+    merge_by, attach = entry.get("merge_by"), _texts(entry.get("attach"))
+    several, most, region = entry.get("several"), entry.get("most"), entry.get("phone_region")
+    return Identities(
+        merge_by=tuple(_texts(merge_by)) if isinstance(merge_by, list) else MERGE_BY,
+        attach=tuple(attach),
+        several=frozenset(_texts(several)) if isinstance(several, list) else SEVERAL,
+        phone_region=region.upper() if isinstance(region, str) else None,
+        most=most if isinstance(most, int) and most > 0 else 100,
+        sources=tuple(_texts(entry.get("sources"))),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.language.addresses import MERGE_BY, SEVERAL
 from engine.language.schema import CATEGORIES, DAYS_FIELD, EXPRESSION, TYPE_NAME, ZONE_FIELD
 from engine.language.shapes import (
     Anything,
@@ -184,9 +185,31 @@ INSTALLATION = Object(
             Object(
                 "how identifiers lead to profiles",
                 {
-                    "merge_by": Field(Listing(Text("label")), "identifiers that merge profiles"),
-                    "attach": Field(Listing(Text("label")), "identifiers that are attached only"),
-                    "phone_region": Field(Text("label"), "region of phone numbers without a country code"),
+                    "merge_by": Field(
+                        Listing(Text("word")),
+                        "kinds that merge profiles, the most telling first",
+                        default=", ".join(f"`{kind}`" for kind in MERGE_BY),
+                    ),
+                    "attach": Field(
+                        Listing(Text("word")), "kinds that are attached only", default="every other kind"
+                    ),
+                    "several": Field(
+                        Listing(Text("word")),
+                        "kinds of which one person may have more than one",
+                        default=", ".join(f"`{kind}`" for kind in sorted(SEVERAL)),
+                    ),
+                    "phone_region": Field(
+                        Text("region"), "region of phone numbers without a country code", default="none"
+                    ),
+                    "most": Field(
+                        Number(1, 100_000, whole=True),
+                        "so many identifiers of one kind may lead to one profile",
+                        default="100",
+                    ),
+                    "sources": Field(
+                        Listing(Text("label")),
+                        "sources of attributes, whose word counts first at one and the same instant",
+                    ),
                 },
             ),
             "how identifiers lead to profiles",

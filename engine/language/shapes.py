@@ -12,6 +12,7 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass
 
 from engine.language import scalars
+from engine.language.regions import is_region
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,13 @@ KINDS: dict[str, TextKind] = {
         "time zone",
         "`profile`, `installation`, or a name such as `Asia/Shanghai`",
         lambda text: text in ("profile", "installation") or scalars.is_zone(text),
+    ),
+    "region": TextKind(
+        "J221",
+        "region",
+        "a region's two capital letters, such as `CN`",
+        is_region,
+        "^[A-Z]{2}$",
     ),
     "rate": TextKind(
         "J216",

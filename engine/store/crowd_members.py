@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.store import jsonb
-from engine.store.tables import PROFILE_KINDS
+from engine.store.identities import Identity
 
 SLICE: Final = 10_000
 """Identifiers that one statement looks up."""
@@ -21,7 +21,7 @@ class Named:
     """One customer as somebody wrote it.
 
     `anyhow`: the text as an identifier of any kind. `kind` and `value`: of one kind. `profile_id`: itself.
-    Whichever is set is looked for.
+    Whichever is set is looked for, in the spellings that `engine.customers.lookup.sought` knows.
     """
 
     anyhow: str | None = None
@@ -30,20 +30,25 @@ class Named:
     profile_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """One customer to look for: whoever has one of the identities, or this profile."""
+
+    identities: Sequence[Identity]
+    profile_id: str | None = None
+
+
 # Of somebody who was merged, the profile that lives on.
 FOUND: Final = """
     found AS MATERIALIZED (
-        SELECT r.place, ARRAY(
-            SELECT DISTINCT coalesce(p.merged_into, p.id) FROM (
-                SELECT i.profile_id FROM identities i
-                WHERE i.kind = ANY(CAST(:kinds AS text[])) AND i.value = r.anyhow
-                UNION ALL SELECT i.profile_id FROM identities i WHERE i.kind = r.kind AND i.value = r.value
-                UNION ALL SELECT r.profile_id WHERE r.profile_id IS NOT NULL) i
-            JOIN profiles p ON p.id = i.profile_id) AS ids
-        FROM unnest(CAST(:anyhow AS text[]), CAST(:kind AS text[]), CAST(:value AS text[]),
-                    CAST(:profile_id AS uuid[]))
-            WITH ORDINALITY AS r(anyhow, kind, value, profile_id, place))"""
-"""Customers as they were named (`wanted`), each with the profiles that it leads to."""
+        SELECT r.place, coalesce(
+            array_agg(DISTINCT coalesce(p.merged_into, p.id)) FILTER (WHERE p.id IS NOT NULL), '{}') AS ids
+        FROM unnest(CAST(:place AS integer[]), CAST(:kind AS text[]), CAST(:value AS text[]),
+                    CAST(:profile_id AS uuid[])) AS r(place, kind, value, profile_id)
+        LEFT JOIN identities i ON i.kind = r.kind AND i.value = r.value
+        LEFT JOIN profiles p ON p.id = coalesce(r.profile_id, i.profile_id)
+        GROUP BY r.place)"""
+"""Customers as they are sought (`wanted`), each with the profiles that it leads to."""
 NOT_ONE: Final = """
     SELECT place, cardinality(ids) AS profiles, (SELECT count(*) FROM added) AS added FROM found
     WHERE cardinality(ids) <> 1
@@ -67,20 +72,20 @@ class Added:
     not_one: dict[int, int]
 
 
-async def add_batch(connection: AsyncConnection, crowd_id: str, named: Sequence[Named]) -> Added:
+async def add_batch(connection: AsyncConnection, crowd_id: str, sought: Sequence[Sought]) -> Added:
     """Puts customers on the list of a crowd, each once."""
-    return added(await connection.execute(_ADD, {"crowd": crowd_id, **wanted(named)}))
+    return added(await connection.execute(_ADD, {"crowd": crowd_id, **wanted(sought)}))
 
 
-def wanted(named: Sequence[Named]) -> dict[str, Any]:
-    """The parameters of `FOUND`."""
-    return {
-        "kinds": list(PROFILE_KINDS),
-        "anyhow": [_clean(one.anyhow) for one in named],
-        "kind": [_clean(one.kind) for one in named],
-        "value": [_clean(one.value) for one in named],
-        "profile_id": [one.profile_id for one in named],
-    }
+def wanted(sought: Sequence[Sought]) -> dict[str, Any]:
+    """The parameters of `FOUND`: a row for each way to find each of them, places from 1."""
+    rows: list[tuple[int, str | None, str | None, str | None]] = []
+    for place, one in enumerate(sought, start=1):
+        rows += [(place, jsonb.clean_text(k), jsonb.clean_text(v), None) for k, v in one.identities]
+        if one.profile_id is not None or not one.identities:
+            rows.append((place, None, None, one.profile_id))
+    names = ("place", "kind", "value", "profile_id")
+    return {name: [row[column] for row in rows] for column, name in enumerate(names)}
 
 
 def added(rows: Iterable[Any]) -> Added:
@@ -91,7 +96,3 @@ def added(rows: Iterable[Any]) -> Added:
         if row.place:
             not_one[row.place - 1] = row.profiles
     return Added(count, not_one)
-
-
-def _clean(text: str | None) -> str | None:
-    return None if text is None else jsonb.clean_text(text)

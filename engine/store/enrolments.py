@@ -153,24 +153,35 @@ async def get_batch(connection: AsyncConnection, ids: Iterable[str]) -> dict[str
 _PROFILE_FIELDS = [one.name for one in fields(Profile)]
 _WITH_PROFILES = sa.text(f"""
     SELECT {batch.columns(Enrolment, "e")}, {", ".join(f"p.{name} AS p_{name}" for name in _PROFILE_FIELDS)}
-    FROM enrolments e JOIN profiles p ON p.id = e.profile_id WHERE e.id = ANY(CAST(:ids AS uuid[]))
+    FROM enrolments e LEFT JOIN profiles p ON p.id = e.profile_id WHERE e.id = ANY(CAST(:ids AS uuid[]))
 """).columns(**_TYPES, p_id=_ID, p_merged_into=_ID, p_addresses=JSONB, p_attributes=JSONB)
 
 
 async def with_profiles(
     connection: AsyncConnection, ids: Iterable[str]
 ) -> dict[str, tuple[Enrolment, Profile]]:
-    """Enrolments by id, each with the profile that lives on, also after a merge; unknown ids are left out."""
+    """Enrolments by id, each with the profile that lives on, also after a merge; unknown ids are left out.
+
+    Of somebody who was erased the profile is one of which nothing is known.
+    """
     result = await connection.execute(_WITH_PROFILES, {"ids": list(set(ids))})
     # By place: a batch has a thousand of these, and names cost more than all else.
     size = len(fields(Enrolment))
-    read = [(Enrolment(*row[:size]), Profile(*row[size:])) for row in map(tuple, result)]
+    read = [(Enrolment(*row[:size]), _profile(row, size)) for row in map(tuple, result)]
     found = {row.id: (row, profile) for row, profile in read}
     merged = {profile.id for _, profile in found.values() if profile.merged_into is not None}
     if merged:
         into = await surviving(connection, merged)
         found = {i: (row, into.get(profile.id, profile)) for i, (row, profile) in found.items()}
     return found
+
+
+def _profile(row: tuple[Any, ...], size: int) -> Profile:
+    if row[size] is not None:
+        return Profile(*row[size:])
+    own = Enrolment(*row[:size])
+    at = own.created_at or own.entered_at
+    return Profile(own.profile_id, own.profile_key, None, {}, {}, [], None, None, None, None, at, at, None)
 
 
 async def live_for_profiles(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -110,6 +110,26 @@ async def insert_batch(connection: AsyncConnection, new: Sequence[NewEvent]) -> 
         },
     )
     return {str(row.event_id) for row in result}  # of equal notifications PostgreSQL keeps one
+
+
+async def bring_home(connection: AsyncConnection, homes: Mapping[str, str]) -> None:
+    """Events of profiles that were merged (to the profile they were merged into) become that one's.
+
+    Those that are still to be routed are then in its shard, whose router is woken.
+    """
+    values = [{"id": i, "home": home, "shard": shard_of(home)} for i, home in sorted(homes.items())]
+    if not values:
+        return
+    await connection.execute(
+        sa.text(f"""
+            WITH n AS (
+                UPDATE events e SET profile_id = r.home, shard = r.shard
+                FROM {batch.records(id="uuid", home="uuid", shard="smallint")} WHERE e.profile_id = r.id
+                RETURNING 1)
+            SELECT pg_notify(:channel, '') FROM n LIMIT 1
+        """),
+        batch.rows(values) | {"channel": EVENTS_CHANNEL},
+    )
 
 
 async def unrouted_shards(connection: AsyncConnection) -> list[int]:

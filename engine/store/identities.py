@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -96,3 +96,66 @@ async def of_profiles(connection: AsyncConnection, profile_ids: Iterable[str]) -
     for row in result:
         found.setdefault(str(row.profile_id), []).append((row.kind, row.value))
     return found
+
+
+async def move_batch(connection: AsyncConnection, moves: Iterable[tuple[Identity, str]]) -> None:
+    """Lets identities lead to other profiles than before."""
+    values = [{"kind": i[0], "value": i[1], "profile_id": p} for i, p in sorted(moves)]
+    if values:
+        await connection.execute(
+            sa.text(f"""
+                UPDATE identities i SET profile_id = r.profile_id
+                FROM {batch.records(kind="text", value="text", profile_id="uuid")}
+                WHERE i.kind = r.kind AND i.value = r.value
+            """),
+            batch.rows(values),
+        )
+
+
+async def delete_batch(connection: AsyncConnection, gone: Iterable[Identity]) -> None:
+    """Lets these identities lead to nobody."""
+    listed = sorted(set(gone))
+    if listed:
+        await connection.execute(
+            sa.text(f"DELETE FROM identities i USING {_WANTED} WHERE i.kind = r.kind AND i.value = r.value"),
+            _arrays(listed),
+        )
+
+
+async def count_problems(
+    connection: AsyncConnection, seen: Mapping[tuple[str, str, str], int], at: datetime
+) -> None:
+    """Counts identifiers that identify nobody: (kind, source, reason) to how often."""
+    values = [{"kind": k, "source": s, "reason": r, "seen": n} for (k, s, r), n in sorted(seen.items())]
+    await connection.execute(
+        sa.text(f"""
+            INSERT INTO identity_problems (kind, source, reason, seen, first_seen_at, last_seen_at)
+            SELECT kind, source, reason, seen, CAST(:at AS timestamptz), CAST(:at AS timestamptz)
+            FROM {batch.records(kind="text", source="text", reason="text", seen="bigint")}
+            ON CONFLICT (kind, source, reason) DO UPDATE
+            SET seen = identity_problems.seen + excluded.seen, last_seen_at = excluded.last_seen_at
+        """),
+        batch.rows(values) | {"at": at},
+    )
+
+
+class SeenProblem(NamedTuple):
+    """How often a source sent an identifier that identifies nobody. Reasons hold no values."""
+
+    kind: str
+    source: str
+    reason: str
+    seen: int
+    last_seen_at: datetime
+
+
+async def problems(connection: AsyncConnection, limit: int = 100) -> list[SeenProblem]:
+    """Identifiers that identify nobody, those seen last first."""
+    result = await connection.execute(
+        sa.text("""
+            SELECT kind, source, reason, seen, last_seen_at FROM identity_problems
+            ORDER BY last_seen_at DESC, kind, source, reason LIMIT :limit
+        """),
+        {"limit": limit},
+    )
+    return [SeenProblem(*row) for row in result]

@@ -1,69 +1,264 @@
-"""Merging two profiles in the database: everything of one becomes the other's."""
+"""Merging two profiles in the database: everything of one becomes the other's, and can be given back.
+
+A live enrolment in a journey that the survivor is in too (with the same `one_per`) stays with the loser,
+whose row points to the survivor: `engine.ingest.merging` ends one of the two in the same transaction.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engine.store import jsonb, profiles
+from engine.store.provenance import Record, joined, parted
+from engine.store.routing import hold_shards
 from engine.store.shards import shard_of
 
-_MOVES = (
-    "UPDATE identities SET profile_id = :survivor WHERE profile_id = :loser",
-    "UPDATE events SET profile_id = :survivor, shard = :shard WHERE profile_id = :loser",
-    "UPDATE consents SET profile_id = :survivor WHERE profile_id = :loser",
-    "UPDATE deliveries SET profile_id = :survivor WHERE profile_id = :loser",
-    """INSERT INTO static_segments (segment, profile_id)
+_FREE = """NOT (e.status = 'live' AND EXISTS (
+    SELECT 1 FROM enrolments o WHERE o.profile_id = :survivor AND o.status = 'live'
+    AND o.journey = e.journey AND o.one_per = e.one_per))"""
+_MOVED: Final = {
+    "identities": "UPDATE identities SET profile_id = :survivor WHERE profile_id = :loser"
+    " RETURNING jsonb_build_array(kind, value)",
+    "events": "UPDATE events SET profile_id = :survivor, shard = :shard WHERE profile_id = :loser"
+    " RETURNING to_jsonb(event_id)",
+    "consents": "UPDATE consents SET profile_id = :survivor WHERE profile_id = :loser RETURNING to_jsonb(id)",
+    "deliveries": "UPDATE deliveries SET profile_id = :survivor WHERE profile_id = :loser"
+    " RETURNING to_jsonb(id)",
+    "enrolments": f"UPDATE enrolments e SET profile_id = :survivor, shard = :shard"
+    f" WHERE e.profile_id = :loser AND {_FREE} RETURNING to_jsonb(e.id)",
+    "segments": """INSERT INTO static_segments (segment, profile_id)
         SELECT segment, CAST(:survivor AS uuid) FROM static_segments WHERE profile_id = :loser
-        ON CONFLICT (segment, profile_id) DO NOTHING""",
+        ON CONFLICT (segment, profile_id) DO NOTHING RETURNING to_jsonb(segment)""",
+}
+"""What goes over, and how each row that did is named."""
+_MOVES: Final = (
     "DELETE FROM static_segments WHERE profile_id = :loser",
-    # Where both are live in a journey with the same `one_per`, the loser's enrolment stays with the loser,
-    # whose row points to the survivor: it goes on to its end, under its own key.
-    """UPDATE entry_states s SET profile_id = :survivor, shard = :shard
-        WHERE s.profile_id = :loser AND NOT EXISTS (
-            SELECT 1 FROM entry_states o WHERE o.profile_id = :survivor
-            AND o.journey = s.journey AND o.one_per = s.one_per)""",
-    """UPDATE enrolments e SET profile_id = :survivor, shard = :shard
-        WHERE e.profile_id = :loser AND NOT (e.status = 'live' AND EXISTS (
-            SELECT 1 FROM enrolments o WHERE o.profile_id = :survivor AND o.status = 'live'
-            AND o.journey = e.journey AND o.one_per = e.one_per))""",
-    # What the known profile (the one with an external id) says wins over what the anonymous one says.
+    # What entry remembers counts for the one customer that there is now.
+    """UPDATE entry_states s SET
+            pending_id = coalesce(s.pending_id, l.pending_id),
+            pending_at = CASE WHEN s.pending_id IS NULL THEN l.pending_at ELSE s.pending_at END,
+            pending_order = CASE WHEN s.pending_id IS NULL THEN l.pending_order ELSE s.pending_order END,
+            due_at = CASE WHEN s.pending_id IS NULL THEN l.due_at ELSE s.due_at END,
+            live_id = coalesce(s.live_id, l.live_id),
+            entered_at = greatest(s.entered_at, l.entered_at), entered = s.entered + l.entered,
+            ended_at = greatest(s.ended_at, l.ended_at), contested = s.contested || l.contested
+        FROM entry_states l WHERE s.profile_id = :survivor AND l.profile_id = :loser
+            AND s.journey = l.journey AND s.one_per = l.one_per""",
+    """DELETE FROM entry_states l USING entry_states s WHERE s.profile_id = :survivor
+        AND l.profile_id = :loser AND s.journey = l.journey AND s.one_per = l.one_per""",
+    "UPDATE entry_states SET profile_id = :survivor, shard = :shard WHERE profile_id = :loser",
     """UPDATE profiles s SET
             external_id = coalesce(s.external_id, l.external_id),
-            attributes = CASE WHEN l.external_id IS NULL
-                THEN l.attributes || s.attributes ELSE s.attributes || l.attributes END,
-            addresses = CASE WHEN l.external_id IS NULL
-                THEN l.addresses || s.addresses ELSE s.addresses || l.addresses END,
             tags = ARRAY(SELECT DISTINCT t FROM unnest(s.tags || l.tags) t ORDER BY t),
             stage = CASE WHEN l.external_id IS NULL
-                THEN coalesce(s.stage, l.stage) ELSE coalesce(l.stage, s.stage) END,
-            time_zone = CASE WHEN l.external_id IS NULL
-                THEN coalesce(s.time_zone, l.time_zone) ELSE coalesce(l.time_zone, s.time_zone) END,
-            locale = CASE WHEN l.external_id IS NULL
-                THEN coalesce(s.locale, l.locale) ELSE coalesce(l.locale, s.locale) END,
-            updated_at = now()
+                THEN coalesce(s.stage, l.stage) ELSE coalesce(l.stage, s.stage) END
         FROM profiles l WHERE s.id = :survivor AND l.id = :loser""",
     """UPDATE profiles SET merged_into = :survivor, external_id = NULL, attributes = '{}', addresses = '{}',
-            tags = '{}', updated_at = now() WHERE id = :loser""",
+            provenance = '{}', tags = '{}', time_zone = NULL, locale = NULL, updated_at = now()
+        WHERE id = :loser""",
     "UPDATE profiles SET merged_into = :survivor WHERE merged_into = :loser",
 )
+_ROW: Final = """jsonb_build_object('external_id', p.external_id, 'attributes', p.attributes,
+    'addresses', p.addresses, 'provenance', p.provenance, 'tags', to_jsonb(p.tags), 'stage', p.stage,
+    'time_zone', p.time_zone, 'locale', p.locale)"""
+_KEEP = sa.text(f"""
+    INSERT INTO merges (survivor, loser, at, before)
+    SELECT :survivor, :loser, :at,
+        jsonb_build_object('survivor', (SELECT {_ROW} FROM profiles p WHERE p.id = :survivor),
+                           'loser', (SELECT {_ROW} FROM profiles p WHERE p.id = :loser))
+    RETURNING id
+""")
 
 
-async def merge(connection: AsyncConnection, survivor: str, loser: str) -> bool:
-    """Moves everything of `loser` to `survivor`, and leaves a row that points there.
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A merge that was done, or undone. `at` is logical. Times of the wall: `merged_at`, `undone_at`."""
 
-    Both rows are locked first, in order of id. False if either was merged meanwhile: then nothing changes.
+    id: int
+    survivor: str
+    loser: str
+    at: datetime
+    merged_at: datetime
+    undone_at: datetime | None
+    undone_by: str | None
+    before: dict[str, Any] = field(repr=False)
+
+
+_COLUMNS = "id, survivor, loser, at, merged_at, undone_at, undone_by, before"
+_TYPES: dict[str, Any] = {
+    "survivor": sa.Uuid(as_uuid=False),
+    "loser": sa.Uuid(as_uuid=False),
+    "before": JSONB,
+}
+
+
+async def merge(
+    connection: AsyncConnection,
+    survivor: str,
+    loser: str,
+    at: datetime | None = None,
+    sources: Sequence[str] = (),
+) -> int | None:
+    """Moves everything of `loser` to `survivor`, leaves a row that points there, and keeps how it was.
+
+    Both profiles are locked first, in order of id, and no router is at either. Returns the merge's id; None
+    if either was merged meanwhile: then nothing changes.
     """
+    ids = {"survivor": survivor, "loser": loser}
     locked = await connection.execute(
         sa.text(
             "SELECT id FROM profiles WHERE id IN (:survivor, :loser) AND merged_into IS NULL "
             "ORDER BY id FOR UPDATE"
         ),
-        {"survivor": survivor, "loser": loser},
+        ids,
     )
     if len(locked.all()) != 2:
-        return False
-    values = {"survivor": survivor, "loser": loser, "shard": shard_of(survivor)}
+        return None
+    await hold_shards(connection, {shard_of(survivor), shard_of(loser)})
+    kept = await connection.execute(_KEEP, ids | {"at": at or datetime.now(UTC)})
+    merge_id: int = kept.scalar_one()
+    known = await profiles.records(connection, (survivor, loser))
+    both = joined(known[survivor].record, known[loser].record, sources)
+    values = ids | {"shard": shard_of(survivor)}
+    moved = {name: await _returned(connection, statement, values) for name, statement in _MOVED.items()}
     for statement in _MOVES:
-        used = {name: value for name, value in values.items() if f":{name}" in statement}
-        await connection.execute(sa.text(statement), used)
-    return True
+        await connection.execute(sa.text(statement), _used(statement, values))
+    await profiles.rewrite(connection, {survivor: (both, both.values.keys() | both.provenance.keys())})
+    await connection.execute(
+        sa.text("""UPDATE merges SET before = before || jsonb_build_object('moved', CAST(:moved AS jsonb))
+                   WHERE id = :id"""),
+        {"id": merge_id, "moved": jsonb.dumps(moved)},
+    )
+    return merge_id
+
+
+def _used(statement: str, values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if f":{name}" in statement}
+
+
+async def _returned(connection: AsyncConnection, statement: str, values: dict[str, Any]) -> list[Any]:
+    result = await connection.execute(sa.text(statement), _used(statement, values))
+    return [row[0] for row in result]
+
+
+async def get(connection: AsyncConnection, merge_id: int, *, lock: bool = False) -> Merge | None:
+    """A merge by its id."""
+    suffix = "FOR UPDATE" if lock else ""
+    found = await connection.execute(
+        sa.text(f"SELECT {_COLUMNS} FROM merges WHERE id = :id {suffix}").columns(**_TYPES), {"id": merge_id}
+    )
+    row = found.one_or_none()
+    return None if row is None else Merge(*row)
+
+
+async def of_profile(
+    connection: AsyncConnection, profile_id: str | None = None, limit: int = 50
+) -> list[Merge]:
+    """The last merges (of one profile, on either side), newest first."""
+    clause = "" if profile_id is None else "WHERE survivor = :profile OR loser = :profile"
+    values: dict[str, Any] = {"limit": limit} | ({} if profile_id is None else {"profile": profile_id})
+    statement = sa.text(f"SELECT {_COLUMNS} FROM merges {clause} ORDER BY id DESC LIMIT :limit")
+    return [Merge(*row) for row in await connection.execute(statement.columns(**_TYPES), values)]
+
+
+# --- undoing --------------------------------------------------------------------------------------------
+
+_BACK: Final = {
+    "events": """UPDATE events SET profile_id = :loser, shard = :shard
+        WHERE profile_id = :survivor AND event_id = ANY(CAST(:ids AS uuid[]))""",
+    "consents": """UPDATE consents SET profile_id = :loser
+        WHERE profile_id = :survivor AND id = ANY(CAST(:ids AS bigint[]))""",
+    "deliveries": """UPDATE deliveries SET profile_id = :loser
+        WHERE profile_id = :survivor AND id = ANY(CAST(:ids AS uuid[]))""",
+    "enrolments": """UPDATE enrolments SET profile_id = :loser, shard = :shard
+        WHERE profile_id = :survivor AND id = ANY(CAST(:ids AS uuid[]))""",
+    "segments": """WITH gone AS (DELETE FROM static_segments
+            WHERE profile_id = :survivor AND segment = ANY(CAST(:ids AS text[])) RETURNING segment)
+        INSERT INTO static_segments (segment, profile_id) SELECT segment, CAST(:loser AS uuid) FROM gone
+        ON CONFLICT DO NOTHING""",
+}
+_ENTRIES: Final = (
+    """INSERT INTO entry_states (journey, profile_id, one_per, shard, live_id, entered_at, entered)
+        SELECT e.journey, e.profile_id, e.one_per, e.shard, e.id, e.entered_at, 1 FROM enrolments e
+        JOIN entry_states s ON s.profile_id = :survivor AND s.live_id = e.id
+        WHERE e.profile_id = :loser AND e.status = 'live' ON CONFLICT DO NOTHING""",
+    """UPDATE entry_states s SET live_id = NULL FROM enrolments e
+        WHERE s.profile_id = :survivor AND s.live_id = e.id AND e.profile_id = :loser""",
+)
+_RESTORE = """UPDATE profiles SET merged_into = NULL, external_id = :external_id, stage = :stage,
+    tags = CAST(:tags AS text[]), updated_at = now() WHERE id = :loser"""
+_REST = """UPDATE profiles SET
+    external_id = CASE WHEN external_id = :external_id THEN :own ELSE external_id END,
+    tags = ARRAY(SELECT t FROM unnest(tags) t WHERE t <> ALL (CAST(:tags AS text[])) ORDER BY t),
+    updated_at = now() WHERE id = :survivor"""
+
+
+async def undo(connection: AsyncConnection, done: Merge, by: str | None, sources: Sequence[str] = ()) -> None:
+    """Gives the loser back its identities, and what was said of them, also since; and what moved with it.
+
+    What began since the merge stays with the survivor, and what has ended stays ended.
+    """
+    before, loser, survivor = done.before, done.loser, done.survivor
+    moved: dict[str, list[Any]] = before.get("moved", {})
+    known = await profiles.records(connection, (survivor, loser))
+    await hold_shards(connection, {shard_of(survivor), shard_of(loser)})
+    own = [(kind, value) for kind, value in moved.get("identities", ())]
+    await connection.execute(
+        sa.text("""UPDATE identities i SET profile_id = :loser
+            FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) AS r(kind, value)
+            WHERE i.kind = r.kind AND i.value = r.value AND i.profile_id = :survivor"""),
+        {"loser": loser, "survivor": survivor, "kinds": [k for k, _ in own], "values": [v for _, v in own]},
+    )
+    for name, statement in _BACK.items():
+        values = {"loser": loser, "survivor": survivor, "shard": shard_of(loser), "ids": moved.get(name, [])}
+        await connection.execute(sa.text(statement), _used(statement, values))
+    for statement in _ENTRIES:
+        await connection.execute(sa.text(statement), {"loser": loser, "survivor": survivor})
+    was, other = before["loser"], before["survivor"]
+    await connection.execute(
+        sa.text(_RESTORE),
+        {"loser": loser, "external_id": was["external_id"], "stage": was["stage"], "tags": was["tags"]},
+    )
+    await connection.execute(
+        sa.text(_REST),
+        {
+            "survivor": survivor,
+            "external_id": was["external_id"],
+            "own": other["external_id"],
+            "tags": sorted(set(was["tags"]) - set(other["tags"])),
+        },
+    )
+    stays, goes = parted(known[survivor].record, {f"{kind}:{value}" for kind, value in own}, sources)
+    restored = joined(_unsourced(was), goes, sources)
+    _drop_unsourced(stays, _unsourced(was), _unsourced(other))
+    names = known[survivor].record.values.keys() | known[survivor].record.provenance.keys()
+    await profiles.rewrite(
+        connection,
+        {survivor: (stays, names), loser: (restored, restored.values.keys() | restored.provenance.keys())},
+    )
+    await connection.execute(
+        sa.text("UPDATE merges SET undone_at = now(), undone_by = :by WHERE id = :id"),
+        {"id": done.id, "by": by},
+    )
+
+
+def _unsourced(row: dict[str, Any]) -> Record:
+    """What was known of a profile before it was kept who said so."""
+    record = profiles.record_of(
+        row["attributes"], row["addresses"], row["provenance"], row["time_zone"], row["locale"]
+    )
+    return parted(record, {""})[1]
+
+
+def _drop_unsourced(stays: Record, went: Record, own: Record) -> None:
+    for name in went.values.keys() - own.values.keys():
+        entries = stays.entries(name)
+        if "" in entries and entries[""][3] == went.values[name]:
+            stays.put(name, {via: entry for via, entry in entries.items() if via}, ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.store import batch
+from engine.store.provenance import Provenance, Record, say, stamp
 
 
 @dataclass(slots=True)
@@ -35,7 +36,12 @@ class Profile:
 
 @dataclass(slots=True)
 class Change:
-    """What changes in one profile. None in `attributes` or `addresses` clears that one."""
+    """What changes in one profile. None in `attributes` or `addresses` clears that one.
+
+    `at` is when it was said (logical); a newer word on the same attribute stays. None is now: it counts
+    whatever was said. `via` is the identity that it was said of, `kind:value`; None is the customer's
+    external id.
+    """
 
     profile_id: str
     attributes: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -46,20 +52,27 @@ class Change:
     stage: str | None = None
     time_zone: str | None = None
     locale: str | None = None
+    at: datetime | None = None
+    source: str | None = None
+    confidence: float | None = None
+    via: str | None = field(default=None, repr=False)
+    first: bool = False
+    """The earliest instant at which this was said counts, not the latest."""
 
-    def then(self, later: Change) -> Change:
-        """Both changes as one, `later` winning."""
-        return Change(
-            self.profile_id,
-            attributes=self.attributes | later.attributes,
-            addresses=self.addresses | later.addresses,
-            add_tags=tuple(t for t in self.add_tags if t not in later.remove_tags) + later.add_tags,
-            remove_tags=tuple(t for t in self.remove_tags if t not in later.add_tags) + later.remove_tags,
-            external_id=later.external_id or self.external_id,
-            stage=later.stage or self.stage,
-            time_zone=later.time_zone or self.time_zone,
-            locale=later.locale or self.locale,
-        )
+    def words(self) -> Iterator[tuple[str, Any]]:
+        """Each name as provenance has it, and its new value."""
+        for name, value in self.attributes.items():
+            yield attribute_name(name), value
+        for kind, value in self.addresses.items():
+            yield f"@{kind}", value
+        for name in ("time_zone", "locale"):
+            if (value := getattr(self, name)) is not None:
+                yield f"@{name}", value
+
+
+def attribute_name(name: str) -> str:
+    """An attribute as provenance names it: `@` before a name is that of an address."""
+    return f"@{name}" if name.startswith("@") else name
 
 
 _COLUMNS = batch.columns(Profile)
@@ -79,12 +92,13 @@ class NewProfile:
     key: str
     external_id: str | None = None
     addresses: dict[str, str] = field(default_factory=dict, repr=False)
+    provenance: Provenance = field(default_factory=dict, repr=False)
 
 
+_MAKE_FIELDS = batch.records(id="uuid", key="text", external_id="text", addresses="jsonb", provenance="jsonb")
 _MAKE = sa.text(f"""
-    INSERT INTO profiles (id, key, external_id, addresses)
-    SELECT id, key, external_id, addresses
-    FROM {batch.records(id="uuid", key="text", external_id="text", addresses="jsonb")}
+    INSERT INTO profiles (id, key, external_id, addresses, provenance)
+    SELECT id, key, external_id, addresses, provenance FROM {_MAKE_FIELDS}
     ORDER BY key
     ON CONFLICT (key) DO NOTHING
     RETURNING id, key
@@ -98,7 +112,16 @@ async def make_batch(connection: AsyncConnection, new: Sequence[NewProfile]) -> 
     """
     if not new:
         return {}
-    values = [{"id": p.id, "key": p.key, "external_id": p.external_id, "addresses": p.addresses} for p in new]
+    values = [
+        {
+            "id": p.id,
+            "key": p.key,
+            "external_id": p.external_id,
+            "addresses": p.addresses,
+            "provenance": p.provenance,
+        }
+        for p in new
+    ]
     made = await connection.execute(_MAKE, batch.rows(values))
     ids = {row.key: str(row.id) for row in made}
     missing = [p.key for p in new if p.key not in ids]
@@ -130,13 +153,14 @@ _CHANGE = sa.text(f"""
     UPDATE profiles p SET
         attributes = (p.attributes || r.attributes) - r.cleared,
         addresses = (p.addresses || r.addresses) - r.cleared_addresses,
+        provenance = (p.provenance || r.provenance) - r.cleared_provenance,
         tags = CASE WHEN r.add_tags = '{{}}' AND r.remove_tags = '{{}}' THEN p.tags ELSE ARRAY(
             SELECT t FROM unnest(p.tags || r.add_tags) t WHERE t <> ALL (r.remove_tags) GROUP BY t ORDER BY t
         ) END,
         external_id = coalesce(r.external_id, p.external_id),
         stage = coalesce(r.stage, p.stage),
-        time_zone = coalesce(r.time_zone, p.time_zone),
-        locale = coalesce(r.locale, p.locale),
+        time_zone = CASE WHEN r.zone_said THEN r.time_zone ELSE p.time_zone END,
+        locale = CASE WHEN r.locale_said THEN r.locale ELSE p.locale END,
         updated_at = now()
     FROM {
     batch.records(
@@ -145,48 +169,152 @@ _CHANGE = sa.text(f"""
         cleared="text[]",
         addresses="jsonb",
         cleared_addresses="text[]",
+        provenance="jsonb",
+        cleared_provenance="text[]",
         add_tags="text[]",
         remove_tags="text[]",
         external_id="text",
         stage="text",
+        zone_said="boolean",
         time_zone="text",
+        locale_said="boolean",
         locale="text",
     )
 }
     WHERE p.id = r.id
 """)
 
+_RECORDS = sa.text("""
+    SELECT id, external_id, attributes, addresses, provenance, time_zone, locale FROM profiles
+    WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
+""").columns(id=sa.Uuid(as_uuid=False), attributes=JSONB, addresses=JSONB, provenance=JSONB)
 
-async def change_batch(connection: AsyncConnection, changes: Sequence[Change]) -> None:
-    """Applies the changes. Several for one profile are applied in the order given."""
-    folded: dict[str, Change] = {}
-    for change in changes:
-        before = folded.get(change.profile_id)
-        folded[change.profile_id] = change if before is None else before.then(change)
-    if not folded:
-        return
+
+@dataclass(slots=True)
+class Kept:
+    """What is known of a profile's attributes, and where each comes from."""
+
+    external_id: str | None
+    record: Record
+
+
+async def records(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Kept]:
+    """The records of these profiles, locked until the transaction ends."""
     # Locks are taken in one order everywhere, or two batches could wait for each other.
-    await connection.execute(
-        sa.text("SELECT 1 FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"),
-        {"ids": sorted(folded)},
-    )
-    values = [
-        {
-            "id": change.profile_id,
-            "attributes": {k: v for k, v in change.attributes.items() if v is not None},
-            "cleared": [k for k, v in change.attributes.items() if v is None],
-            "addresses": {k: v for k, v in change.addresses.items() if v is not None},
-            "cleared_addresses": [k for k, v in change.addresses.items() if v is None],
-            "add_tags": list(change.add_tags),
-            "remove_tags": list(change.remove_tags),
-            "external_id": change.external_id,
-            "stage": change.stage,
-            "time_zone": change.time_zone,
-            "locale": change.locale,
-        }
-        for change in folded.values()
-    ]
+    found = {}
+    for row in await connection.execute(_RECORDS, {"ids": sorted(set(ids))}):
+        record = record_of(row.attributes, row.addresses, row.provenance, row.time_zone, row.locale)
+        found[row.id] = Kept(row.external_id, record)
+    return found
+
+
+def record_of(
+    attributes: Mapping[str, Any],
+    addresses: Mapping[str, str],
+    provenance: Provenance,
+    time_zone: str | None,
+    locale: str | None,
+) -> Record:
+    """A profile's columns as one record."""
+    values: dict[str, Any] = {attribute_name(name): value for name, value in attributes.items()}
+    values |= {f"@{kind}": value for kind, value in addresses.items()}
+    where = {"@time_zone": time_zone, "@locale": locale}
+    return Record(values | {n: v for n, v in where.items() if v is not None}, provenance)
+
+
+async def provenance(connection: AsyncConnection, profile_id: str) -> Provenance:
+    """Who said what of each attribute, and when (`engine.store.provenance`); empty for nobody."""
+    statement = sa.text("SELECT provenance FROM profiles WHERE id = :id").columns(provenance=JSONB)
+    found: Provenance | None = (await connection.execute(statement, {"id": profile_id})).scalar_one_or_none()
+    return found or {}
+
+
+@dataclass(slots=True)
+class _Edit:
+    names: set[str] = field(default_factory=set)
+    add_tags: tuple[str, ...] = ()
+    remove_tags: tuple[str, ...] = ()
+    external_id: str | None = None
+    stage: str | None = None
+
+    def take(self, change: Change) -> None:
+        self.add_tags = tuple(t for t in self.add_tags if t not in change.remove_tags) + change.add_tags
+        gone = tuple(t for t in self.remove_tags if t not in change.add_tags)
+        self.remove_tags = gone + change.remove_tags
+        self.external_id = change.external_id or self.external_id
+        self.stage = change.stage or self.stage
+
+
+async def change_batch(
+    connection: AsyncConnection, changes: Sequence[Change], sources: Sequence[str] = ()
+) -> None:
+    """Applies the changes. Several for one profile are applied in the order given.
+
+    `sources` says whose word counts first of two at one instant.
+    """
+    if not changes:
+        return
+    kept = await records(connection, {change.profile_id for change in changes})
+    edits: dict[str, _Edit] = {}
+    for change in changes:
+        if (known := kept.get(change.profile_id)) is None:
+            continue
+        edit = edits.setdefault(change.profile_id, _Edit())
+        edit.take(change)
+        owner = change.external_id or known.external_id
+        via = change.via or (f"external_id:{owner}" if owner else "")
+        for name, value in change.words():
+            edit.names.add(name)
+            say(
+                known.record,
+                name,
+                value,
+                at=stamp(change.at),
+                via=via,
+                source=change.source,
+                confidence=change.confidence,
+                sources=sources,
+                first=change.first,
+            )
+    values = [_row(i, edit, kept[i].record) for i, edit in edits.items()]
     await connection.execute(_CHANGE, batch.rows(values))
+
+
+async def rewrite(connection: AsyncConnection, new: Mapping[str, tuple[Record, Collection[str]]]) -> None:
+    """Writes what the records say of these names, whoever said it."""
+    values = [_row(i, _Edit(names=set(names)), record) for i, (record, names) in new.items()]
+    if values:
+        await connection.execute(_CHANGE, batch.rows(values))
+
+
+def _row(profile_id: str, edit: _Edit, record: Record) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
+    addresses: dict[str, Any] = {}
+    for name in edit.names:
+        value = record.values.get(name)
+        if name.startswith("@") and not name.startswith("@@"):
+            addresses[name[1:]] = value
+        else:
+            attributes[name[1:] if name.startswith("@@") else name] = value
+    zone, locale = "time_zone" in addresses, "locale" in addresses
+    where = {n: addresses.pop(n, None) for n in ("time_zone", "locale")}
+    said = {name: record.provenance[name] for name in edit.names if name in record.provenance}
+    return {
+        "id": profile_id,
+        "attributes": {k: v for k, v in attributes.items() if v is not None},
+        "cleared": [k for k, v in attributes.items() if v is None],
+        "addresses": {k: v for k, v in addresses.items() if v is not None},
+        "cleared_addresses": [k for k, v in addresses.items() if v is None],
+        "provenance": said,
+        "cleared_provenance": [name for name in edit.names if name not in said],
+        "add_tags": list(edit.add_tags),
+        "remove_tags": list(edit.remove_tags),
+        "external_id": edit.external_id,
+        "stage": edit.stage,
+        "zone_said": zone,
+        "locale_said": locale,
+        **where,
+    }
 
 
 async def surviving(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Profile]:
@@ -199,6 +327,17 @@ async def surviving(connection: AsyncConnection, ids: Iterable[str]) -> dict[str
         if not into:
             break
     return found
+
+
+_MERGED = sa.text("""
+    SELECT id, merged_into FROM profiles WHERE id = ANY(CAST(:ids AS uuid[])) AND merged_into IS NOT NULL
+""").columns(id=sa.Uuid(as_uuid=False), merged_into=sa.Uuid(as_uuid=False))
+
+
+async def merged(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, str]:
+    """Of these profiles those that were merged, and into which."""
+    result = await connection.execute(_MERGED, {"ids": sorted(set(ids))})
+    return {row.id: row.merged_into for row in result}
 
 
 async def by_key(connection: AsyncConnection, keys: Iterable[str]) -> dict[str, Profile]:

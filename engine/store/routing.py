@@ -5,7 +5,7 @@ They belong to the transaction, so a process that dies gives them back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import sqlalchemy as sa
@@ -32,6 +32,14 @@ async def try_locks(connection: AsyncConnection, shards: Sequence[int]) -> list[
     """Which of these shards this transaction has from now until it ends."""
     result = await connection.execute(_TRY_ALL, {"room": SHARD_ROOM, "shards": list(shards)})
     return [int(row.s) for row in result]
+
+
+async def hold_shards(connection: AsyncConnection, shards: Iterable[int]) -> None:
+    """Waits until no router is in a batch of these shards, and keeps routers out until the end."""
+    for shard in sorted(set(shards)):
+        await connection.execute(
+            sa.text("SELECT pg_advisory_xact_lock(:room, :key)"), {"room": SHARD_ROOM, "key": shard}
+        )
 
 
 async def try_lead(connection: AsyncConnection) -> bool:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.store import batch, crowd_members
-from engine.store.crowd_members import Added, Named
+from engine.store.crowd_members import Added, Sought
 
 _FIELDS = batch.records(segment="text", profile_id="uuid")
 
@@ -68,15 +68,15 @@ _REMOVE = sa.text(f"""
 """)
 
 
-async def add_named(connection: AsyncConnection, segment: str, named: Sequence[Named]) -> Added:
-    """Puts customers on a list as somebody named them. `added` are new on it."""
-    values = {"segment": segment, **crowd_members.wanted(named)}
+async def add_named(connection: AsyncConnection, segment: str, sought: Sequence[Sought]) -> Added:
+    """Puts customers on a list. `added` are new on it."""
+    values = {"segment": segment, **crowd_members.wanted(sought)}
     return crowd_members.added(await connection.execute(_ADD, values))
 
 
-async def remove_named(connection: AsyncConnection, segment: str, named: Sequence[Named]) -> Added:
+async def remove_named(connection: AsyncConnection, segment: str, sought: Sequence[Sought]) -> Added:
     """Takes customers off a list. `added` are those who were on it."""
-    values = {"segment": segment, **crowd_members.wanted(named)}
+    values = {"segment": segment, **crowd_members.wanted(sought)}
     return crowd_members.added(await connection.execute(_REMOVE, values))
 
 

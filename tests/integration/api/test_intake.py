@@ -11,6 +11,7 @@ import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engine.store import identities, profiles
 from tests.integration.api.conftest import READ_KEY
 
 
@@ -136,3 +137,36 @@ async def test_web_pages_may_send_events(http: httpx.AsyncClient) -> None:
     assert asked.status_code == 204
     sent = await http.post("/v1/track", json=track(), headers={"Origin": "https://shop.example"})
     assert sent.headers["access-control-allow-origin"] == "*"
+
+
+async def test_an_identifier_that_identifies_nobody_is_kept_counted_and_told(
+    http: httpx.AsyncClient, database: AsyncEngine
+) -> None:
+    traits = {"phone": "12345", "email": "x" * 10_000, "device_id": "D-1"}
+    answer = await http.post("/v1/identify", json={"userId": "c-1", "traits": traits})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "success": True,
+        "warnings": [
+            "traits.phone: expected a number with its country code, such as +8613800138000; "
+            "`phone_region` in kairos.yaml says where numbers without one are from; "
+            "it is kept and identifies nobody",
+            "traits.email: 10000 characters, at most 256 are allowed; it is kept and identifies nobody",
+        ],
+    }
+    many = {"batch": [track(), {"type": "identify", "userId": "c-2", "messageId": "m2", "traits": traits}]}
+    warned = (await http.post("/v1/batch", json=many)).json()
+    assert warned["success"]
+    assert [(each["index"], each["messageId"]) for each in warned["warnings"]] == [(1, "m2"), (1, "m2")]
+    async with database.connect() as connection:
+        kept = await identities.find_batch(connection, [("external_id", "c-1"), ("device_id", "d-1")])
+        profile_id = kept["external_id", "c-1"]
+        profile = (await profiles.get_batch(connection, [profile_id]))[profile_id]
+        counted = await identities.problems(connection)
+    assert profile.addresses == {"device_id": "d-1"}
+    assert profile.attributes == {"phone": "12345", "email": "x" * 10_000}
+    assert kept["device_id", "d-1"] == profile_id
+    assert {(each.kind, each.source, each.seen) for each in counted} == {
+        ("phone", "shop", 2),
+        ("email", "shop", 2),
+    }

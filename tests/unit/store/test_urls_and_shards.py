@@ -9,7 +9,6 @@ import pytest
 from engine.store.consents import CurrentConsents
 from engine.store.database import DatabaseError, async_url
 from engine.store.enrolments import entry_month
-from engine.store.profiles import Change
 from engine.store.shards import shard_of
 
 
@@ -32,15 +31,6 @@ def test_profiles_spread_over_all_shards() -> None:
 def test_the_month_of_entry_is_that_of_utc() -> None:
     in_shanghai = datetime(2026, 12, 1, 3, tzinfo=timezone(timedelta(hours=8)))
     assert entry_month(in_shanghai) == date(2026, 11, 1)
-
-
-def test_of_two_changes_the_later_wins() -> None:
-    first = Change("p", attributes={"a": 1, "b": 2}, add_tags=("x", "y"))
-    both = first.then(Change("p", attributes={"b": None}, add_tags=("z",), remove_tags=("x",)))
-    assert both.attributes == {"a": 1, "b": None}
-    assert both.add_tags == ("y", "z")
-    assert both.remove_tags == ("x",)
-    assert Change("p", remove_tags=("x",)).then(Change("p", add_tags=("x",))).remove_tags == ()
 
 
 def test_a_word_on_all_channels_counts_until_a_channel_has_a_later_one() -> None:
