@@ -178,12 +178,13 @@ class Linking:
         for one in self._said:  # a part is made by the first request that needs it
             self._new(parts.of[one.identities[0]], one.identities[0], homes, new)
         alone = Counter(parts.of.values())
+        spoke = {most_telling(link.pair, self._rules) for link in closure.links}
         dropped = []
         for identity in sorted(closure.owners):
             number = parts.of[identity]
-            # Named only beside somebody whom it does not belong to: that makes nobody.
-            if alone[number] == 1 and number not in homes and number not in new and identity[0] not in _ROOTS:
-                dropped.append(identity)
+            homeless = number not in homes and number not in new
+            if homeless and alone[number] == 1 and identity not in spoke and identity[0] not in _ROOTS:
+                dropped.append(identity)  # named only beside somebody whom it does not belong to: nobody's
             else:
                 self._new(number, identity, homes, new)
         await identities.delete_batch(connection, dropped)

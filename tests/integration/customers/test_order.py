@@ -141,6 +141,13 @@ TWO_NUMBERS = [
 ]
 
 
+SPOKE_ALONE = [
+    identify(6, None, "a-1", phone=PHONES[0], points=0, tier="gold", member_number="M1"),
+    identify(3, "c-2", None, phone=PHONES[0], points=0, member_number="M1"),
+    identify(0, "c-2", "a-1", member_number="M2"),
+]
+
+
 @settings(max_examples=80)
 @example(CONTESTED, list(reversed(range(3))), 1)
 @example(CONTESTED, [1, 0, 2], 3)
@@ -148,6 +155,8 @@ TWO_NUMBERS = [
 @example(SWITCHED, [1, 2, 0], 2)
 @example(TWO_NUMBERS, [1, 2, 0], 1)
 @example(TWO_NUMBERS, [2, 0, 1], 2)
+@example(SPOKE_ALONE, [0, 1, 2], 3)
+@example(SPOKE_ALONE, [2, 1, 0], 2)
 @given(calls(), st.permutations(range(7)), st.integers(1, 3))
 def test_the_same_calls_in_any_order_give_the_same_customers(
     database_url_of_run: Callable[[], str], made: list[dict[str, Any]], order: list[int], size: int
