@@ -14,7 +14,8 @@ from engine.store.profiles import Change
 
 def update(turn: Turn, job: Job) -> None:
     """Works out all of the change from the profile as it is, then writes it. Null clears."""
-    spec, change = job.step.spec, Change(job.enrolment.profile_id)
+    spec = job.step.spec
+    change = Change(job.enrolment.profile_id, source=f"journey {job.enrolment.journey}")
     for name, value in job.values("set").items():
         about = turn.project.catalogue.attribute(name)
         known = value if about is None else coerce(to_json(value), about.type, job.facts.zone)
