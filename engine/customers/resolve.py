@@ -118,6 +118,11 @@ class _Asked:
 
     @classmethod
     def of(cls, request: Request, rules: Identities) -> _Asked:
+        if len(request.identities) == 1:  # nearly every message: nothing is said of what belongs together
+            kind, value = request.identities[0]
+            if kind and (value := jsonb.clean_text(value)):
+                only = ((kind, value),)
+                return cls(only, (), frozenset(only) if request.shown is None else request.shown, request.at)
         # As PostgreSQL will store them, or what comes back would not be found again.
         cleaned = ((kind, jsonb.clean_text(value)) for kind, value in dict.fromkeys(request.identities))
         usable = list(dict.fromkeys((kind, value) for kind, value in cleaned if kind and value))
