@@ -45,7 +45,8 @@ from engine.temporal.found import find
 
 SHOWN = ("shared_buffers", "max_wal_size", "work_mem", "fsync", "synchronous_commit", "full_page_writes")
 """Settings of PostgreSQL that decide something."""
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance-run.md"
+"""The last full run as it was. `performance.md` is written by people: it compares runs and says why."""
 BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
     "simulator": ("Simulator", simulator.run),
     "intake": ("Intake in batches", intake.run),
@@ -71,7 +72,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all if none")
     parser.add_argument("--scale", type=float, default=1.0, help="makes every size smaller: 0.1 is a tenth")
     parser.add_argument("--pairs", type=int, default=10, help="how often a comparison is made")
-    parser.add_argument("--out", type=Path, help="where the page goes; a full run writes docs/performance.md")
+    parser.add_argument(
+        "--out", type=Path, help="where the page goes; a full run writes docs/performance-run.md"
+    )
     parser.add_argument("--list", action="store_true", help="names the benchmarks")
     given = parser.parse_args(arguments)
     if given.list:

@@ -15,7 +15,7 @@ from engine.delivery.ports import LiveProject
 from engine.delivery.sight import Enrolment
 from engine.ingest.conditions import trigger_facts
 from engine.language.catalogue import Catalogue
-from engine.language.expressions import Definitions, Facts, Requirements, evaluate, requirements
+from engine.language.expressions import Definitions, Facts, Requirements, requirements, with_computed
 from engine.store import events
 
 if TYPE_CHECKING:
@@ -102,9 +102,8 @@ def computed_in(project: LiveProject, message: str) -> tuple[str, ...]:
 
 def template_context(facts: Facts, project: LiveProject, computed: tuple[str, ...] = ()) -> Mapping[str, Any]:
     """The names that templates see; `computed` as `computed_in` gave them."""
-    worked_out = {text.removeprefix("profile."): evaluate(text, facts) for text in computed}
     return {
-        "profile": {**facts.profile, **worked_out},
+        "profile": with_computed(facts, (text.removeprefix("profile.") for text in computed)),
         "trigger": facts.trigger,
         "event": facts.event,
         "answers": facts.answers,

@@ -19,7 +19,7 @@ def change(run: Simulation, person: Person, given: Change) -> None:
     if given.kind == "identify":
         said = given.data.get("consents")
         identify(run, person, {name: value for name, value in given.data.items() if name != "consents"})
-        for channel, granted in _answers(said).items():
+        for channel, granted in answers_of(said).items():
             _consent(run, person, channel, granted, at)
     elif given.kind == "consent":
         for channel, granted in given.data.items():
@@ -41,13 +41,13 @@ def identify(run: Simulation, person: Person, data: Mapping[str, Any]) -> None:
     """Writes a profile as scenarios give it: attributes, identifiers, `tags consents segments`."""
     rest = dict(data)
     person.retag(add=rest.pop("tags", None) or ())
-    for channel, granted in _answers(rest.pop("consents", None)).items():
+    for channel, granted in answers_of(rest.pop("consents", None)).items():
         person.grant(channel, granted)
     person.segments |= frozenset(rest.pop("segments", None) or ())
     person.set(run.typed_attributes(rest))
 
 
-def _answers(consents: Any) -> dict[str, bool]:
+def answers_of(consents: Any) -> dict[str, bool]:
     """Consents as profiles give them: a list of channels granted, or channel to boolean."""
     if isinstance(consents, Mapping):
         return {str(channel): answer for channel, answer in consents.items() if isinstance(answer, bool)}

@@ -11,9 +11,10 @@ from engine.content.errors import RenderError
 from engine.content.sms import sms_segments
 from engine.content.templates import TemplateSet
 from engine.language.catalogue import BUILT_IN_ATTRIBUTES, Catalogue
-from engine.language.expressions import event_facts
+from engine.language.expressions import Facts, event_facts, with_computed
 from engine.language.installation import Installation
 from engine.language.types import typed
+from engine.simulator.changes import answers_of
 from engine.simulator.settings import Surroundings
 
 
@@ -60,13 +61,25 @@ def _context(
     about = dict(given)
     trigger, event = about.pop("trigger", None) or {}, about.pop("event", None)
     answers = about.pop("answers", None) or {}
-    for word in ("tags", "consents", "segments"):
-        about.pop(word, None)
+    tags, segments = (frozenset(about.pop(word, None) or ()) for word in ("tags", "segments"))
+    consents = answers_of(about.pop("consents", None))
     types = {name: each.type for name, each in (*BUILT_IN_ATTRIBUTES.items(), *catalogue.profile.items())}
-    zone = Surroundings({}, catalogue, installation).zone()
+    surroundings = Surroundings({}, catalogue, installation)
+    zone, definitions = surroundings.zone(), surroundings.definitions()
     first = _event(trigger, at, catalogue, zone)
+    facts = Facts(
+        now=at,
+        profile=typed(about, types, zone),
+        tags=tags,
+        segments=segments,
+        consents=consents,
+        definitions=definitions,
+        zone=zone,
+    )
+    # Nothing is known of what this customer did: what the file says of it counts.
+    unsaid = [name for name in definitions.computed if name not in about]
     return {
-        "profile": typed(about, types, zone),
+        "profile": with_computed(facts, unsaid),
         "trigger": first,
         "event": first if event is None else _event(event, at, catalogue, zone),
         "answers": answers,

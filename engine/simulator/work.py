@@ -10,7 +10,7 @@ from engine.core.commands import Perform, Send
 from engine.core.identity import delivery_key, event_id
 from engine.core.inputs import Settled
 from engine.core.plan import Effect, Message
-from engine.language.expressions import Facts, compile_expression
+from engine.language.expressions import Facts, compile_expression, with_computed
 from engine.language.types import to_json
 from engine.policy import Profile, Request, Skip, decide
 from engine.policy import Send as SendVerdict
@@ -78,12 +78,12 @@ def _policy_profile(person: Person, step: Message) -> Profile:
 
 
 def _context(run: Simulation, enrolment: Enrolment, command: Send) -> dict[str, Any]:
-    person = enrolment.person
+    facts = run.facts(enrolment, command.at, run.moved_by(enrolment, command.event_id))
     return {
-        "profile": person.attributes,
-        "trigger": enrolment.trigger.facts,
-        "event": run.moved_by(enrolment, command.event_id).facts,
-        "answers": enrolment.answers,
+        "profile": with_computed(facts, run.definitions.computed),
+        "trigger": facts.trigger,
+        "event": facts.event,
+        "answers": facts.answers,
         "now": command.at,
         "brand": run.surroundings.installation.brand,
         "links": {},

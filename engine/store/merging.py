@@ -40,12 +40,14 @@ _MOVED: Final = {
 """What goes over, and how each row that did is named."""
 _MOVES: Final = (
     "DELETE FROM static_segments WHERE profile_id = :loser",
-    # What entry remembers counts for the one customer that there is now.
+    # What entry remembers counts for the one customer that there is now; of two that settle the last trigger.
     """UPDATE entry_states s SET
-            pending_id = coalesce(s.pending_id, l.pending_id),
-            pending_at = CASE WHEN s.pending_id IS NULL THEN l.pending_at ELSE s.pending_at END,
-            pending_order = CASE WHEN s.pending_id IS NULL THEN l.pending_order ELSE s.pending_order END,
-            due_at = CASE WHEN s.pending_id IS NULL THEN l.due_at ELSE s.due_at END,
+            (pending_id, pending_at, pending_order, due_at) = (
+                SELECT p.pending_id, p.pending_at, p.pending_order, p.due_at
+                FROM (VALUES (s.pending_id, s.pending_at, s.pending_order, s.due_at),
+                             (l.pending_id, l.pending_at, l.pending_order, l.due_at))
+                    AS p(pending_id, pending_at, pending_order, due_at)
+                ORDER BY p.pending_at DESC NULLS LAST, p.pending_order DESC LIMIT 1),
             live_id = coalesce(s.live_id, l.live_id),
             entered_at = greatest(s.entered_at, l.entered_at), entered = s.entered + l.entered,
             ended_at = greatest(s.ended_at, l.ended_at), contested = s.contested || l.contested

@@ -6,7 +6,13 @@ Total and two-valued: missing is null, nothing raises at evaluation. `parse` is 
 """
 
 from engine.language.expressions.check import EVENT_TYPES, Scope, check, check_typed
-from engine.language.expressions.closures import compile_expression, compile_tree, evaluate, holds
+from engine.language.expressions.closures import (
+    compile_expression,
+    compile_tree,
+    evaluate,
+    holds,
+    with_computed,
+)
 from engine.language.expressions.definitions import check_definitions
 from engine.language.expressions.errors import CODES, REFERENCES, ExpressionError, Problem
 from engine.language.expressions.facts import Definitions, Facts, Occurrence, event_facts, history_up_to
@@ -41,4 +47,5 @@ __all__ = [
     "parse",
     "requirements",
     "walk",
+    "with_computed",
 ]

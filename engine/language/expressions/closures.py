@@ -55,6 +55,11 @@ def evaluate(text: str, facts: Facts) -> Value:
     return compile_expression(text)(facts)
 
 
+def with_computed(facts: Facts, names: Iterable[str]) -> dict[str, Any]:
+    """The profile as templates see it: its attributes, and these computed ones."""
+    return {**facts.profile, **{name: evaluate(f"profile.{name}", facts) for name in names}}
+
+
 def holds(text: str, facts: Facts) -> bool:
     """Whether the condition `text` is true; any value other than true is false."""
     return compile_expression(text)(facts) is True

@@ -106,6 +106,24 @@ async def test_of_two_enrolments_of_one_journey_the_older_stays(both: tuple[Worl
         assert await events.unrouted_of(connection, [survivor]) == []
 
 
+@pytest.mark.parametrize("first", ["visitor", "customer"])
+async def test_of_two_triggers_that_settle_the_last_counts(world: World, first: str) -> None:
+    await world.apply(WELCOME.replace("reenter: never", "settle: 30m"))
+    order = [cart(visitor="a-1"), cart("c-1")]
+    if first == "customer":
+        order.reverse()
+    await say(world.database, order[0])
+    await world.route(timedelta(minutes=1))
+    await say(world.database, order[1], after=10)
+    await world.route(timedelta(minutes=11))
+    await say(world.database, identify("c-1", "a-1"), after=12)
+    await world.route(timedelta(minutes=39))
+    assert await world.enrolments("welcome") == []
+    await world.route(timedelta(minutes=41))
+    (enrolment,) = await world.enrolments("welcome")
+    assert enrolment.entered_at == START + timedelta(minutes=40)
+
+
 async def test_who_was_in_a_journey_under_either_name_does_not_enter_again(world: World) -> None:
     await world.apply(WELCOME)
     await say(world.database, cart(visitor="a-1"))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from textwrap import dedent, indent
 
 import pytest
 
+from engine.content import TemplateSet
 from engine.language.project import check_project
 from engine.simulator import Result, SuiteRun, run_suite
+from engine.simulator.preview import preview
 
 CATALOGUE = """
 events:
@@ -268,3 +271,49 @@ def test_rendering_null_is_a_skip_with_its_reason() -> None:
     script = "- event: {name: cart.updated, cart_id: k1}"
     result = run(script, "{skipped: [{step: plain-reminder, reason: render}]}", journey=journey)
     assert result.passed, result.differences
+
+
+GREETING = """
+journey: greeting
+trigger: {event: order.paid, reenter: after_exit}
+steps:
+  - {id: thanks, message: {template: thanks, channels: [sms]}}
+"""
+
+
+def test_templates_see_computed_attributes_as_in_production() -> None:
+    files = {
+        "kairos.yaml": "version: 1\n",
+        "journeys/catalog.yaml": """
+events:
+  order.paid: {properties: {cart_id: text}}
+profile:
+  orders: {type: number, computed: 'count("order.paid", "365d")'}
+""",
+        "journeys/greeting.yaml": GREETING,
+        "journeys/tests/greeting.test.yaml": """
+journey: greeting
+scenarios:
+  - name: twice
+    profile: {external_id: c1, phone: "+8613800000000", consents: [sms]}
+    start: 2026-11-11T10:00+08:00
+    script:
+      - event: {name: order.paid, cart_id: k1}
+      - {after: 1h, event: {name: order.paid, cart_id: k2}}
+    expect: {messages: [{channel: sms}, {channel: sms}], skipped: []}
+""",
+        "templates/thanks/sms.text.j2": "Order {{ profile.orders }}",
+    }
+    found = check_project(files)
+    assert not found.errors, found.errors
+    (result,) = run_suite(found).results
+    assert result.passed
+    told = preview(
+        TemplateSet(found.templates),
+        "thanks",
+        {"external_id": "c1"},
+        datetime(2026, 11, 11, tzinfo=UTC),
+        catalogue=found.catalogue,
+        installation=found.installation,
+    )
+    assert [each.parts for each in told] == [{"text": "Order 0"}]
