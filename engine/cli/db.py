@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from engine.cli.session import Format, FormatOption, on_database, print_json
+from engine.cli.session import Format, FormatOption, ProjectOption, on_database, print_json
 from engine.store.database import current_revision, head_revision
 from engine.store.database import upgrade as migrate
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engine.store.connection import AsyncEngine
 
 
-def upgrade() -> None:
+def upgrade(project: ProjectOption = None, format: FormatOption = Format.text) -> None:
     """Make the tables, or bring them up to what this version of Kairos needs."""
 
     async def work(database: AsyncEngine) -> tuple[str | None, str | None]:
@@ -24,10 +24,13 @@ def upgrade() -> None:
         return before, await current_revision(database)
 
     before, after = on_database("db upgrade", work, migrated=False)
-    typer.echo(f"already at {after}" if before == after else f"{before or 'empty'} → {after}")
+    if format is Format.json:
+        print_json({"before": before, "revision": after})
+    else:
+        typer.echo(f"already at {after}" if before == after else f"{before or 'empty'} → {after}")
 
 
-def status(format: FormatOption = Format.text) -> None:
+def status(project: ProjectOption = None, format: FormatOption = Format.text) -> None:
     """Say which database it is and whether it is up to date. Exit code 1 if it is not."""
 
     async def work(database: AsyncEngine) -> dict[str, str | bool | None]:
@@ -53,13 +56,17 @@ def status(format: FormatOption = Format.text) -> None:
     raise typer.Exit(0 if found["up_to_date"] else 1)
 
 
-def url() -> None:
+def url(project: ProjectOption = None, format: FormatOption = Format.text) -> None:
     """Print the address of the database, password included, for `psql` and other tools."""
 
     async def work(database: AsyncEngine) -> str:
         return database.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
-    typer.echo(on_database("db url", work, migrated=False))
+    found = on_database("db url", work, migrated=False)
+    if format is Format.json:
+        print_json({"url": found})
+    else:
+        typer.echo(found)
 
 
 def _where() -> str:

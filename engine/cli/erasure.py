@@ -94,6 +94,7 @@ def erase(
 def unsuppress(
     address: Annotated[str, typer.Argument(help="KIND:VALUE, such as email:ida@example.com.")],
     project: ProjectOption = None,
+    format: FormatOption = Format.text,
 ) -> None:
     """Let messages go to an address again whose owner was erased and asks for them."""
     kind, colon, value = address.partition(":")
@@ -108,7 +109,10 @@ def unsuppress(
     if not on_database("unsuppress", work):
         typer.echo("kairos unsuppress: that address is not suppressed", err=True)
         raise typer.Exit(1)
-    typer.echo("messages may go there again")
+    if format is Format.json:
+        print_json({"address": address, "suppressed": False})
+    else:
+        typer.echo("messages may go there again")
 
 
 def register(app: typer.Typer) -> None:

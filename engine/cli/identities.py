@@ -58,6 +58,7 @@ def decide(
     same: Annotated[bool, typer.Option("--same", help="They are one: merge them.")] = False,
     apart: Annotated[bool, typer.Option("--apart", help="They are not; do not bring it up again.")] = False,
     project: ProjectOption = None,
+    format: FormatOption = Format.text,
 ) -> None:
     """Decide a finding of the review list, with --same or --apart."""
     if same == apart:
@@ -73,7 +74,9 @@ def decide(
             raise CommandError(str(error)) from None
 
     merges = on_database("identities decide", work)
-    if merges:
+    if format is Format.json:
+        print_json({"review": review, "merges": merges})
+    elif merges:
         typer.echo(f"merged: {', '.join(map(str, merges))}; `kairos identities undo` takes it back")
     else:
         typer.echo("they stay apart" if apart else "noted; nothing had to be merged")
@@ -110,6 +113,7 @@ def merges(
 def undo(
     merge: Annotated[int, typer.Argument(min=1, help="Its number, as `kairos identities merges` shows it.")],
     project: ProjectOption = None,
+    format: FormatOption = Format.text,
 ) -> None:
     """Undo a merge: each gets back what was theirs; what ended with it stays ended."""
 
@@ -120,7 +124,10 @@ def undo(
             raise CommandError(str(error)) from None
 
     done = on_database("identities undo", work)
-    typer.echo(f"{done.loser} is a customer of its own again, and stays apart from {done.survivor}")
+    if format is Format.json:
+        print_json({"merge": merge, "survivor": done.survivor, "parted": done.loser})
+    else:
+        typer.echo(f"{done.loser} is a customer of its own again, and stays apart from {done.survivor}")
 
 
 def problems(

@@ -86,6 +86,7 @@ def listed(project: ProjectOption = None, format: FormatOption = Format.text) ->
 def revoke(
     key: Annotated[str, typer.Argument(help="The id of the key, as `kairos keys list` shows it.")],
     project: ProjectOption = None,
+    format: FormatOption = Format.text,
 ) -> None:
     """Revoke a key at once."""
 
@@ -102,7 +103,10 @@ def revoke(
             f"kairos keys revoke: there is no key {key} in use; `kairos keys list` shows them", err=True
         )
         raise typer.Exit(2)
-    typer.echo(f"{key} is revoked")
+    if format is Format.json:
+        print_json({"id": key, "revoked": True})
+    else:
+        typer.echo(f"{key} is revoked")
 
 
 def _data(key: ApiKey) -> dict[str, Any]:
