@@ -124,6 +124,8 @@ def _order(sources: Sequence[str]) -> Callable[[str, list[Any]], tuple[Any, ...]
     def order(via: str, entry: list[Any]) -> tuple[Any, ...]:
         text = json.dumps(entry[3], ensure_ascii=False, sort_keys=True, default=str)
         known = via.startswith("external_id:")
-        return entry[0], places.get(entry[1], 0), known, entry[3] is None, text, via
+        # Two who say the very same thing at once: any fixed order does, so that the record is the same.
+        said_by = entry[1] or "", entry[2] or 0.0
+        return entry[0], places.get(entry[1], 0), known, entry[3] is None, text, via, *said_by
 
     return order
