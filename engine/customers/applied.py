@@ -45,21 +45,19 @@ async def identity_rules(connection: AsyncConnection) -> Identities:
     return (await applied(connection)).installation.identities
 
 
-def catalogue_of(text: str) -> Catalogue:
-    """The catalogue of its YAML."""
-    return _catalogue(text)
-
-
 _texts: dict[str, tuple[str, str]] = {}
 """Digest of a project to the texts of its catalogue and installation: digests name their content, so this
 never goes stale."""
 
 
 @lru_cache(maxsize=16)
-def _catalogue(text: str) -> Catalogue:
+def catalogue_of(text: str) -> Catalogue:
+    """The catalogue of its YAML."""
     return read_catalogue(load(CATALOGUE, text)[0])
 
 
 @lru_cache(maxsize=4)
 def _parsed(catalogue: str, installation: str) -> Applied:
-    return Applied(catalogue, _catalogue(catalogue), read_installation(load("kairos.yaml", installation)[0]))
+    return Applied(
+        catalogue, catalogue_of(catalogue), read_installation(load("kairos.yaml", installation)[0])
+    )

@@ -89,6 +89,10 @@ async def named(connection: AsyncConnection, name: str) -> Group:
     """
     found = await applied(connection)
     segments = found.catalogue.segments
+    if not found.text:
+        raise NoSuchSegment(
+            f"there is no segment `{name[:80]}`: nothing was applied yet; `kairos apply` does it"
+        )
     if name not in segments:
         known = ", ".join(sorted(segments)) or "none is declared"
         hint = did_you_mean(name, segments)

@@ -188,3 +188,11 @@ async def test_a_list_is_never_emptied_by_a_wrong_file(connection: AsyncConnecti
     assert await segments.count(connection, group, START) == 1
     with pytest.raises(SegmentError, match="is an expression"):
         await lists.change(connection, "gold", by_name("c1"))
+
+
+async def test_before_the_first_apply_it_says_what_to_do(database_url: str) -> None:
+    database = open_database(database_url)
+    async with database.connect() as connection:
+        with pytest.raises(NoSuchSegment, match="kairos apply"):
+            await segments.named(connection, "gold")
+    await database.dispose()
