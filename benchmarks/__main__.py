@@ -4,6 +4,7 @@ python -m benchmarks                      all of them, into docs/performance.md
 python -m benchmarks driver simulator     these only, to the terminal
 python -m benchmarks --scale 0.1 --pairs 2    smaller, to see that they work; writes nothing
 BENCH_FULL=1 python -m benchmarks crowd   crowds of a million: hours, and some gigabytes of disk
+BENCH_HOME=/var/bench python -m benchmarks segments    keeps the customers for the next run
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ async def _run(names: Sequence[str], scale: float, pairs: int, out: Path | None)
     began = time.monotonic()
     full = os.environ.get("BENCH_FULL") == "1"
     about = machine()
-    folder = Path(tempfile.mkdtemp(prefix="kairos-bench-"))
+    home = os.environ.get("BENCH_HOME")
+    folder = Path(tempfile.mkdtemp(prefix="kairos-bench-")) if home is None else Path(home)
     os.environ["KAIROS_HOME"] = str(folder)
     os.environ.pop("DATABASE_URL", None)
     os.environ.pop("TEMPORAL_ADDRESS", None)
@@ -124,8 +126,9 @@ async def _run(names: Sequence[str], scale: float, pairs: int, out: Path | None)
                 print("\n".join(terminal(one)), flush=True)
             print(f"    ({time.monotonic() - started:.0f} s)", flush=True)
     finally:
-        await asyncio.to_thread(postgres.stop, "immediate")
-        shutil.rmtree(folder, ignore_errors=True)
+        await asyncio.to_thread(postgres.stop, "fast" if home else "immediate")
+        if home is None:
+            shutil.rmtree(folder, ignore_errors=True)
     if out is not None and not broken:
         text = page(about, found, time.monotonic() - began)
         await asyncio.to_thread(out.write_text, text, encoding="utf-8")

@@ -55,6 +55,13 @@ class Lab:
             await upgrade(database)
         return url
 
+    async def kept(self, name: str) -> tuple[str, bool]:
+        """URL of the database of this name, and whether it was made just now: one for all who ask."""
+        fresh = not await asyncio.to_thread(self.postgres.has_database, name)
+        if fresh:
+            await asyncio.to_thread(self.postgres.create_database, name)
+        return self.postgres.url(name), fresh
+
     @contextlib.asynccontextmanager
     async def temporal(self, name: str, *, in_memory: bool = False) -> AsyncIterator[RunningServer]:
         """A Temporal server with a file, WAL and synchronous=1, gone with the block."""

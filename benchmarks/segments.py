@@ -9,71 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from benchmarks.customers import EVENTS, FULL, NOW, PEOPLE, base
 from benchmarks.findings import Finding, compared, figure
-from benchmarks.lab import Lab, apply, opened
+from benchmarks.lab import Lab, opened
 from engine.customers import segments
 
-PEOPLE: Final = 1_000_000
-FULL: Final = 10_000_000
-"""With `BENCH_FULL=1`."""
-EVENTS: Final = 10
-NOW: Final = datetime(2026, 11, 11, 12, tzinfo=UTC)
 NAME: Final = "loyal"
-FILES: Final = {
-    "kairos.yaml": "version: 1\n",
-    "journeys/catalog.yaml": """
-events:
-  order.paid: {properties: {total: number}}
-  page.viewed: {}
-profile:
-  tier: text
-  city: text
-  first_name: {type: text, personal: true}
-  points: number
-  joined: date
-  orders: {type: number, computed: 'count("order.paid", "365d")'}
-tags: [newsletter, tea, staff]
-segments:
-  loyal: profile.tier == "gold" and has_tag("newsletter") and profile.orders >= 3 and consent("sms")
-""",
-}
-
-# Everything is drawn from the number of the customer, so that it is the same in every run.
-_PEOPLE: Final = """
-INSERT INTO profiles (id, key, external_id, attributes, addresses, tags)
-SELECT CAST(md5('p' || n) AS uuid), encode(sha256(convert_to('external_id:' || n, 'UTF8')), 'hex'), 'c-' || n,
-    jsonb_build_object('tier', (ARRAY['none', 'silver', 'gold'])[1 + abs(hashint4(n) % 3)],
-        'city', 'City ' || n % 97, 'first_name', 'Name ' || n % 1013, 'points', n % 1000,
-        'joined', CAST(date '2020-01-01' + n % 2000 AS text)),
-    jsonb_build_object('phone', '+86139' || lpad(CAST(n AS text), 8, '0')),
-    CASE n % 4 WHEN 0 THEN ARRAY['newsletter', 'tea', 'vip'] WHEN 1 THEN ARRAY['newsletter', 'x', 'y']
-        WHEN 2 THEN ARRAY['tea', 'x', 'z'] ELSE ARRAY['x', 'y', 'z'] END
-FROM generate_series(CAST(:first AS integer), CAST(:last AS integer)) n
-"""
-_EVENTS: Final = """
-INSERT INTO events (event_id, profile_id, shard, name, properties, occurred_at, received_at, source,
-    message_id, routed_at)
-SELECT CAST(md5(n || '/' || e) AS uuid), CAST(md5('p' || n) AS uuid), 0,
-    CASE WHEN hashint4(n * 16 + e) % 3 = 0 THEN 'order.paid' ELSE 'page.viewed' END,
-    jsonb_build_object('total', n % 200),
-    CAST(:now AS timestamptz) - make_interval(mins => abs(hashint4(n * 16 + e) % 1000000)), now(), 'bench',
-    n || '/' || e, now()
-FROM generate_series(CAST(:first AS integer), CAST(:last AS integer)) n,
-    generate_series(1, CAST(:events AS integer)) e
-"""
-_CONSENTS: Final = """
-INSERT INTO consents (profile_id, channel, category, granted, at)
-SELECT CAST(md5('p' || n) AS uuid), CASE WHEN k = 0 THEN 'sms' ELSE '*' END, 'marketing', (n + k) % 5 > 0,
-    CAST(:now AS timestamptz) - make_interval(days => 300 - k * 100)
-FROM generate_series(CAST(:first AS integer), CAST(:last AS integer)) n, generate_series(0, 1) k
-WHERE k = 0 OR n % 10 = 0
-"""
 _OURS_ALONE: Final = """
     p.merged_into IS NULL AND p.attributes ->> 'tier' = 'gold' AND p.tags @> ARRAY['newsletter']
     AND (SELECT c.granted FROM consents c WHERE c.profile_id = p.id AND c.category = 'marketing'
@@ -89,7 +36,6 @@ BY_HAND: Final = {
             SELECT e.profile_id FROM events e WHERE {_PAID} GROUP BY e.profile_id HAVING count(*) >= 3
         ) o ON o.profile_id = p.id WHERE {_OURS_ALONE}""",
 }
-SLICE: Final = 100_000
 
 
 async def run(lab: Lab) -> list[Finding]:
@@ -99,9 +45,7 @@ async def run(lab: Lab) -> list[Finding]:
 
 
 async def _at(lab: Lab, size: int) -> Finding:
-    async with opened(await lab.database("segments")) as database:
-        await apply(database, FILES)
-        await _fill(database, size)
+    async with opened(await base(lab, size)) as database:
         by_hand, told = await _quickest(database)
         ours: list[float] = []
         theirs: list[float] = []
@@ -122,19 +66,6 @@ async def _at(lab: Lab, size: int) -> Finding:
         unit="profiles a second",
         notes=[f"{counts.pop():,} are in it; by hand {told}", f"{EVENTS} events a profile"],
     )
-
-
-async def _fill(database: AsyncEngine, size: int) -> None:
-    for first in range(1, size + 1, SLICE):
-        async with database.begin() as connection:
-            span = {"first": first, "last": min(size, first + SLICE - 1)}
-            await connection.execute(sa.text(_PEOPLE), span)
-            await connection.execute(sa.text(_EVENTS), {**span, "now": NOW, "events": EVENTS})
-            await connection.execute(sa.text(_CONSENTS), {**span, "now": NOW})
-    # They have been there for long: the server knows how its tables look.
-    async with database.connect() as connection:
-        outside = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        await outside.execute(sa.text("VACUUM (ANALYZE) profiles, events, consents"))
 
 
 async def _quickest(database: AsyncEngine) -> tuple[str, str]:
