@@ -103,7 +103,7 @@ async def _fill(database: AsyncEngine, size: int, lab: Lab) -> None:
             await connection.execute(sa.text(_EVENTS), {**span, "now": NOW, "events": EVENTS})
             await connection.execute(sa.text(_CONSENTS), {**span, "now": NOW})
             await connection.execute(sa.text("INSERT INTO bench_filled VALUES (:last)"), span)
-        if first // SLICE % 10 == 0:
+        if first // SLICE % 10 == 9:
             lab.say(f"{span['last']:,}")
     async with outside.connect() as connection:
         await _with_indexes(connection)

@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from examples.running.replay import Message
 from examples.shop.people import share, traits
 
 FILE: Final = Path(__file__).parent / "data" / "clickstream.csv.gz"
@@ -28,7 +29,6 @@ MAY: Final = datetime(2024, 5, 1, tzinfo=UTC)
 DAYS: Final = 31
 BEFORE: Final = timedelta(minutes=1)
 """How long before the period its visitors are identified."""
-Message = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

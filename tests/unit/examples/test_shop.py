@@ -10,12 +10,14 @@ import pytest
 
 from engine.cli.check import check_folder
 from engine.simulator import simulate
-from examples.shop import records, stream
-from examples.shop.demo import Options
-from examples.shop.differences import compare
-from examples.shop.live import DemoError, fresh_folder
+from examples.running import records
+from examples.running.demo import Options
+from examples.running.differences import compare
+from examples.running.live import DemoError, fresh_folder
+from examples.running.records import Record, RecordKey, Records, SentMessage
+from examples.shop import stream
+from examples.shop.demo import STORY
 from examples.shop.people import traits
-from examples.shop.records import Record, RecordKey, Records, SentMessage
 
 SHOP = Path(stream.__file__).parent
 KEY = RecordKey("unpaid-cart", "user_0001", "click-00001")
@@ -132,10 +134,12 @@ def test_lines_that_drivers_may_leave_out_are_no_difference() -> None:
 
 
 def test_options_are_read_from_the_environment() -> None:
-    assert Options.read({}) == Options()
-    assert Options.read({"KEEP": "1", "DEMO_DAYS": "3", "DEMO_HOURS": "12"}) == Options(3, 12, keep=True)
-    assert Options.read({"KEEP": "0", "DRIVER": "workflow"}) == Options()
-    assert Options.read({"DRIVER": "pool"}) == Options(pool=True)
+    plain = Options(days=31, hours=8)
+    assert Options.read({}, STORY) == plain
+    given = {"KEEP": "1", "DEMO_DAYS": "3", "DEMO_HOURS": "12"}
+    assert Options.read(given, STORY) == Options(3, 12, keep=True)
+    assert Options.read({"KEEP": "0", "DRIVER": "workflow"}, STORY) == plain
+    assert Options.read({"DRIVER": "pool"}, STORY) == replace(plain, pool=True)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +153,7 @@ def test_options_are_read_from_the_environment() -> None:
 )
 def test_an_option_that_means_nothing_is_refused(name: str, value: str, said: str) -> None:
     with pytest.raises(DemoError, match=said):
-        Options.read({name: value})
+        Options.read({name: value}, STORY)
 
 
 def test_a_second_demo_in_the_same_home_is_refused(tmp_path: Path) -> None:

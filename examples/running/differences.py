@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from examples.shop.records import Record, RecordKey, Records
+from examples.running.records import Record, RecordKey, Records
 
 _FIELDS = ("entered_at", "holdout", "exit", "ended_at", "converted_at", "variants")
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 
 from engine.store.clock import ScaledClock
-from examples.shop.stream import Message
 
+Message = dict[str, Any]
+"""A message in Segment's shape, as a website sends it."""
 EVER = datetime(9000, 1, 1, tzinfo=UTC)
 TICK = 0.5
 """Wall seconds between two looks at what is to be sent."""

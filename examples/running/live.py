@@ -23,12 +23,9 @@ from engine.store import clock, keys
 from engine.store.clock import ScaledClock
 from engine.store.connection import AsyncEngine
 from engine.store.embedded import EmbeddedPostgres
-from examples.shop.replay import replay
-from examples.shop.stream import Message
+from examples.running.replay import Message, replay
 from workers.dev import Servers
 
-SOURCE: Final = "shop"
-"""Of the events: ids are made of it, so the simulation is told the same."""
 LEAD: Final = 5.0
 """Wall seconds from setting the clock to the instant it begins at."""
 CALM: Final = 1.0
@@ -145,24 +142,24 @@ _LAG = sa.text(f"""
 """)
 
 
-async def lag(database: AsyncEngine, ticking: ScaledClock) -> Lag:
+async def lag(database: AsyncEngine, ticking: ScaledClock, source: str) -> Lag:
     """The worst of the whole run."""
     values = {
         "epoch": ticking.epoch_logical,
         "wall": ticking.epoch_wall,
         "speed": ticking.speed,
-        "source": SOURCE,
+        "source": source,
     }
     async with database.connect() as connection:
         row = (await connection.execute(_LAG, values)).one()
     return Lag(float(row.received or 0), float(row.routed or 0), float(row.handed_over or 0))
 
 
-async def prepare(found: Servers, project: Project, files: dict[str, str]) -> str:
+async def prepare(found: Servers, project: Project, files: dict[str, str], source: str) -> str:
     """Applies the project; returns a write key."""
-    await apply_project(found.database, project, files, applied_by="make demo")
+    await apply_project(found.database, project, files, applied_by="the demo")
     async with found.database.begin() as connection:
-        return (await keys.create(connection, "shop", "ingest", source=SOURCE)).token
+        return (await keys.create(connection, source, "ingest", source=source)).token
 
 
 async def warmed_up(base_url: str) -> None:

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from engine.core.plan import Plan, Split
 from engine.core.words import EXITS
-from examples.shop.differences import Difference
-from examples.shop.records import Record, Records
+from examples.running.differences import Difference
+from examples.running.records import Record, Records
 
 SHOWN_DIFFERENCES = 20
 
