@@ -173,6 +173,7 @@ class Crowds:
         crowd = held.crowd
         if crowd.over or crowd.entered_at is None:
             return crowd, False
+        await routing.share_shards(connection)
         plan = (await self._book.plans(connection, [crowd.digest])).get(crowd.digest)
         if held.journey not in ("live", "paused") or plan is None:
             why = f"journey {crowd.journey!r} is {held.journey or 'gone'}: nobody else enters"

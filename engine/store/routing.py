@@ -1,4 +1,4 @@
-"""Locks that keep two routers off one shard, and two players off the outbox.
+"""Locks that keep two routers off one shard, merges off routers and crowds, and two players off the outbox.
 
 They belong to the transaction, so a process that dies gives them back.
 """
@@ -15,6 +15,9 @@ from engine.store.tables import SHARDS
 
 SHARD_ROOM: Final = 0x4B52  # "KR": first half of the key, the shard is the second
 _PLAYER: Final = 0x4B50  # "KP"
+_CROWDS: Final = (
+    0x4B43  # "KC": slices of crowds share every shard of it, whoever moves people has theirs alone
+)
 
 _TRY = sa.text("SELECT pg_try_advisory_xact_lock(:room, :key) AS got")
 _TRY_ALL = sa.text(
@@ -35,11 +38,22 @@ async def try_locks(connection: AsyncConnection, shards: Sequence[int]) -> list[
 
 
 async def hold_shards(connection: AsyncConnection, shards: Iterable[int]) -> None:
-    """Waits until no router is in a batch of these shards, and keeps routers out until the end."""
-    for shard in sorted(set(shards)):
-        await connection.execute(
-            sa.text("SELECT pg_advisory_xact_lock(:room, :key)"), {"room": SHARD_ROOM, "key": shard}
-        )
+    """Waits until no router is in a batch of these shards and no crowd in a slice, and keeps them out until
+    the end: what happens to whole customers must see every row that these have written."""
+    for room in (SHARD_ROOM, _CROWDS):
+        for shard in sorted(set(shards)):
+            await connection.execute(
+                sa.text("SELECT pg_advisory_xact_lock(:room, :key)"), {"room": room, "key": shard}
+            )
+
+
+_SHARE = sa.text(f"SELECT pg_advisory_xact_lock_shared(:room, s) FROM generate_series(0, {SHARDS - 1}) s")
+
+
+async def share_shards(connection: AsyncConnection) -> None:
+    """Waits until nobody holds a shard for merging or erasing, and keeps them waiting until the end. For a
+    slice of a crowd, before it reads whom it lets in; slices of other crowds may go on beside it."""
+    await connection.execute(_SHARE, {"room": _CROWDS})
 
 
 async def try_lead(connection: AsyncConnection) -> bool:
