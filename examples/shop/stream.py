@@ -21,8 +21,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from examples.running.people import share, traits
 from examples.running.replay import Message
-from examples.shop.people import share, traits
 
 FILE: Final = Path(__file__).parent / "data" / "clickstream.csv.gz"
 MAY: Final = datetime(2024, 5, 1, tzinfo=UTC)

@@ -14,10 +14,10 @@ from examples.running import records
 from examples.running.demo import Options
 from examples.running.differences import compare
 from examples.running.live import DemoError, fresh_folder
+from examples.running.people import traits
 from examples.running.records import Record, RecordKey, Records, SentMessage
 from examples.shop import stream
 from examples.shop.demo import STORY
-from examples.shop.people import traits
 
 SHOP = Path(stream.__file__).parent
 KEY = RecordKey("unpaid-cart", "user_0001", "click-00001")
