@@ -37,14 +37,18 @@ async def try_locks(connection: AsyncConnection, shards: Sequence[int]) -> list[
     return [int(row.s) for row in result]
 
 
+_HOLD = sa.text("""
+    SELECT pg_advisory_xact_lock(room, shard)
+    FROM unnest(CAST(:rooms AS integer[]), CAST(:shards AS integer[])) AS r(room, shard)
+""")
+
+
 async def hold_shards(connection: AsyncConnection, shards: Iterable[int]) -> None:
     """Waits until no router is in a batch of these shards and no crowd in a slice, and keeps them out until
     the end: what happens to whole customers must see every row that these have written."""
-    for room in (SHARD_ROOM, _CROWDS):
-        for shard in sorted(set(shards)):
-            await connection.execute(
-                sa.text("SELECT pg_advisory_xact_lock(:room, :key)"), {"room": room, "key": shard}
-            )
+    wanted = [(room, shard) for room in (SHARD_ROOM, _CROWDS) for shard in sorted(set(shards))]
+    values = {"rooms": [room for room, _ in wanted], "shards": [shard for _, shard in wanted]}
+    await connection.execute(_HOLD, values)
 
 
 _SHARE = sa.text(f"SELECT pg_advisory_xact_lock_shared(:room, s) FROM generate_series(0, {SHARDS - 1}) s")
