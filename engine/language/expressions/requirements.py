@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from engine.language.expressions import fading
 from engine.language.expressions.facts import NOTHING_DEFINED, Definitions
 from engine.language.expressions.parse import parse
-from engine.language.expressions.tree import Call, Constant, Occurred, Path, walk
+from engine.language.expressions.tree import Call, Constant, Occurred, Path, Tree, walk
 from engine.language.lengths import parse_length
 
 Place = tuple[str, str]
@@ -48,6 +49,10 @@ def requirements(texts: str | Iterable[str], definitions: Definitions = NOTHING_
     return needs
 
 
+def _length(node: Tree) -> timedelta | None:
+    return parse_length(node.value) if isinstance(node, Constant) and isinstance(node.value, str) else None
+
+
 def texts_of(place: Place, definitions: Definitions) -> list[str]:
     kind, name = place
     if kind == "segment":
@@ -74,6 +79,10 @@ def add_needs(text: str, needs: Requirements, definitions: Definitions) -> set[P
                 within = last.value if isinstance(last, Constant) else None
                 given = len(rest) == (1 if node.function == "count" else 2)
                 needs._event(event, parse_length(str(within)) if given else None)
+            case Call("favourite", (Constant(str(event)), _, *rest)):
+                needs._event(event, _length(rest[0]) if rest else None)
+            case Call("decayed", (Constant(str(event)), half_life)):
+                needs._event(event, fading.reach(_length(half_life)))
             case Call("in_segment", (Constant(str(name)),)):
                 if name in definitions.segments:
                     uses.add(("segment", name))

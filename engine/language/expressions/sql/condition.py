@@ -242,6 +242,10 @@ class _Walker:
                 return history.count(self.w, event, _within(rest))
             case t.Call("total", (t.Constant(str(event)), t.Constant(str(name)), *rest)):
                 return history.total(self.w, event, name, self._types(event), _within(rest))
+            case t.Call("favourite", (t.Constant(str(event)), t.Constant(str(name)), *rest)):
+                return history.favourite(self.w, event, name, self._types(event), _within(rest))
+            case t.Call("decayed", (t.Constant(str(event)), *rest)):
+                return history.decayed(self.w, event, _within(rest))
             case t.Call("stage"):
                 return self._stage(node.offset)
             case t.Call("lower", (argument,)):
