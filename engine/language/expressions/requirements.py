@@ -30,6 +30,8 @@ class Requirements:
     stage: bool = False
     consents: bool = False
     roots: set[str] = field(default_factory=set)
+    attributes: set[str] = field(default_factory=set)
+    """Those of the profile that are named."""
 
     def _event(self, name: str, within: timedelta | None) -> None:
         known = self.history.get(name, timedelta(0))
@@ -69,6 +71,8 @@ def add_needs(text: str, needs: Requirements, definitions: Definitions) -> set[P
         match node:
             case Path(root, names):
                 needs.roots.add(root)
+                if root == "profile":
+                    needs.attributes.update(names[:1])
                 if root == "profile" and names and names[0] in definitions.computed:
                     uses.add(("computed", names[0]))
             case Occurred(_, event, _):

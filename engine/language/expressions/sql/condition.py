@@ -294,6 +294,8 @@ class _Walker:
 
     def _attribute(self, name: str) -> Value:
         about = self.setting.catalogue.profile.get(name) or BUILT_IN_ATTRIBUTES.get(name)
+        if about is not None and about.kept:
+            return history.rfm(self.w, name)
         type_ = "any" if about is None else about.type
         if name in _OWN_COLUMNS:
             column = f"to_jsonb(p.{name})"

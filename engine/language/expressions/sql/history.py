@@ -1,4 +1,4 @@
-"""Facts beside the profile: stored events and the ledger of consents."""
+"""Facts beside the profile: stored events, the ledger of consents, scores over all customers."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from engine.language.expressions.sql.values import (
     numeric,
 )
 from engine.language.expressions.sql.writer import Gathered, Writer
+from engine.language.knowledge import RFM_SEGMENT
 
 
 def _during(w: Writer, event: str, within: timedelta | None = None, row: str = "r") -> str:
@@ -134,6 +135,15 @@ def _row(w: Writer, which: Literal["first", "last"], event: str) -> Gathered:
     turn = " DESC" if which == "last" else ""
     order = f"r.occurred_at{turn}, r.sequence{turn}"
     return w.table((which, event), lambda alias: Gathered(alias, "events r", where, order))
+
+
+def rfm(w: Writer, name: str) -> Scalar:
+    """A score or the segment that the engine keeps."""
+    gathered = w.table(("rfm",), lambda alias: Gathered(alias, "rfm r", ""))
+    if name == RFM_SEGMENT:
+        return Scalar("text", gathered.column("r.segment"), True)
+    column = name.removeprefix("rfm_")
+    return Scalar("number", f"CAST({gathered.column(f'r.{column}')} AS float8)", True, True)
 
 
 def consent(w: Writer, channel: str, silence: bool) -> str:
