@@ -33,6 +33,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "enrolments": ("enrolments", "cancel"),
     "find": ("find",),
     "identities": ("identities",),
+    "consent": ("consent",),
     "erasure": ("export-person", "erase", "unsuppress"),
     "outbox": ("outbox",),
     "keys": ("keys",),

@@ -59,7 +59,7 @@ def _builtin() -> dict[str, EventType]:
         "stage.changed": {"stage": text, "before": text},
         "segment.entered": {"segment": text},
         "segment.left": {"segment": text},
-        "consent.changed": {"channel": text, "granted": Property("boolean")},
+        "consent.changed": {"channel": text, "purpose": text, "granted": Property("boolean")},
         "journey.exited": {"journey": text, "exit": text},
     }
     return {name: EventType(name, properties) for name, properties in events.items()}

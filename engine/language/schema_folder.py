@@ -179,6 +179,9 @@ INSTALLATION = Object(
                 {
                     "marketing": Field(_CONSENT, "for marketing", default="opt_in"),
                     "transactional": Field(_CONSENT, "for transactional messages", default="not_needed"),
+                    "purposes": Field(
+                        Listing(Text("id")), "what a customer can agree to or withdraw by itself"
+                    ),
                 },
             ),
             "what consent messages need",

@@ -194,6 +194,7 @@ class Said:
     granted: bool
     at: datetime
     category: str
+    purpose: str = "*"
 
 
 @dataclass
@@ -244,6 +245,7 @@ people = st.builds(
             st.booleans(),
             instants,
             st.sampled_from(["marketing"] * 3 + ["other"]),
+            st.sampled_from(["*"] * 3 + ["news"]),
         ),
         max_size=4,
     ),

@@ -150,6 +150,7 @@ def consent(w: Writer, channel: str, silence: bool) -> str:
     """Whether the last word on a channel, or on every channel, is yes. `silence`: what no word means."""
     alias = "(SELECT l.granted FROM consents l WHERE l.profile_id = p.id AND {0} {1})"
     of_channel = f"channel IN ({w.bind(channel, 'text')}, '*') AND {{0}}category = 'marketing'"
+    of_channel += " AND {0}purpose = '*'"
     listed = "r." + of_channel.format("r.")
     said = w.table(("consents", channel), lambda name: Gathered(name, "consents r", listed))
     every, some = said.column("bool_and(r.granted)"), said.column("bool_or(r.granted)")
@@ -163,6 +164,6 @@ def any_consent(w: Writer, channel: str, silence: bool) -> str:
     """As `consent`, for a channel that is only known in the database."""
     last = (
         "(SELECT l.granted FROM consents l WHERE l.profile_id = p.id AND l.category = 'marketing' "
-        f"AND l.channel IN ({channel}, '*') ORDER BY l.at DESC, l.id DESC LIMIT 1)"
+        f"AND l.purpose = '*' AND l.channel IN ({channel}, '*') ORDER BY l.at DESC, l.id DESC LIMIT 1)"
     )
     return f"({channel} IS NOT NULL AND coalesce({last}, {'true' if silence else 'false'}))"

@@ -1,4 +1,4 @@
-"""RFM: the scores of customers, and the cut points that they were scored by."""
+"""RFM: scores of customers, and the cut points they were scored by. Consent: a purpose."""
 
 from alembic import op
 
@@ -6,6 +6,8 @@ revision = "0009"
 down_revision = "0006"
 
 CHANGES = """
+ALTER TABLE consents ADD COLUMN purpose TEXT DEFAULT '*' NOT NULL;
+
 CREATE TABLE rfm (
     profile_id UUID NOT NULL,
     recency SMALLINT NOT NULL,
