@@ -42,8 +42,8 @@ async def record_consent(
 ) -> Consent:
     """Adds an entry to the ledger, in one transaction; gives it back as it stands there.
 
-    `at` None is now. Of a merged profile it is the one it was merged into that consents. The same twice is two
-    entries that say the same.
+    `at` None is now. Of a merged profile it is the one it was merged into that consents. The same twice is
+    two entries that say the same.
 
     Raises:
         NobodyConsents: there is no such profile.

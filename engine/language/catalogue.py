@@ -71,12 +71,17 @@ BUILT_IN_EVENTS: dict[str, EventType] = _builtin()
 EVENT_FIELDS: dict[str, str] = {"name": "text", "id": "text", "occurred_at": "datetime"}
 """What every event has beside its properties."""
 
+PERSONALISE = "personalise"
+"""True unless it was set to false."""
+
 BUILT_IN_ATTRIBUTES: dict[str, Property] = {
     **{name: Property("text", personal=True) for name in KINDS},
     "time_zone": Property("text"),
     "locale": Property("text"),
+    PERSONALISE: Property("boolean"),
 }
-"""Attributes that every profile can have: identifiers, time zone and locale."""
+"""Attributes that every profile can have: identifiers, time zone, locale, and whether it is written to
+personally."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
-"""The meaning of `scores` and `rfm`: names that are taken, words that are unknown, conditions on scores."""
+"""The meaning of `scores` and `rfm`, and names that every customer has already."""
 
 from __future__ import annotations
 
 from engine.language import expressing
-from engine.language.catalogue import BUILT_IN_ATTRIBUTES
+from engine.language.catalogue import BUILT_IN_ATTRIBUTES, PERSONALISE
 from engine.language.diagnostics import Reporter, listed, nearest
 from engine.language.expressing import Place
 from engine.language.expressions import Scope
@@ -13,10 +13,12 @@ from engine.language.words import Lookup, Words
 
 
 def check_knowledge(root: Mapping, words: Words, reporter: Reporter) -> None:
-    """Everything about `scores` and `rfm` but the expressions of scores, which are checked as definitions."""
+    """Everything about them but the expressions of scores, which are checked as definitions."""
     lookup = Lookup(words, reporter)
     declared = root.get("profile")
     taken = set(BUILT_IN_ATTRIBUTES) | (set(declared.keys) if isinstance(declared, Mapping) else set())
+    if isinstance(declared, Mapping):
+        _personalise(declared, words, reporter)
     scores, rfm = root.get("scores"), root.get("rfm")
     for name, key in scores.keys.items() if isinstance(scores, Mapping) else ():
         if name in taken:
@@ -33,6 +35,13 @@ def check_knowledge(root: Mapping, words: Words, reporter: Reporter) -> None:
             )
     _money(rfm.get("money"), lookup.event(rfm.get("event")), words, reporter)
     _segments(rfm.get("segments"), reporter)
+
+
+def _personalise(declared: Mapping, words: Words, reporter: Reporter) -> None:
+    about = words.catalogue.profile.get(PERSONALISE)
+    if about is not None and (about.type != "boolean" or about.computed is not None):
+        said = f"every customer already has `{PERSONALISE}`, true or false"
+        reporter.error("J319", declared.keys[PERSONALISE].mark, said)
 
 
 def _weights(score: Node | None, lookup: Lookup) -> None:

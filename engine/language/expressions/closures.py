@@ -15,6 +15,7 @@ from hashlib import sha256
 from operator import attrgetter
 from typing import Any
 
+from engine.language.catalogue import PERSONALISE
 from engine.language.expressions import fading, values
 from engine.language.expressions.facts import Facts, Occurrence
 from engine.language.expressions.parse import parse
@@ -59,6 +60,7 @@ def evaluate(text: str, facts: Facts) -> Value:
 
 def with_computed(facts: Facts, names: Iterable[str]) -> dict[str, Any]:
     """The profile as templates see it: its attributes, and these computed ones."""
+    names = (PERSONALISE, *names)
     return {**facts.profile, **{name: evaluate(f"profile.{name}", facts) for name in names}}
 
 
@@ -170,6 +172,8 @@ def _path(root: str, names: tuple[str, ...]) -> Closure:
     if not names:
         return lambda facts: clean(whole(facts))
     name, deeper = names[0], names[1:]
+    if root == "profile" and name == PERSONALISE:
+        return lambda facts: None if deeper else facts.profile.get(PERSONALISE) is not False
     if root == "profile":
 
         def attribute(facts: Facts) -> Value:

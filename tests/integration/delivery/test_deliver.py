@@ -550,3 +550,19 @@ async def test_a_message_with_a_purpose_needs_a_consent_that_speaks_for_it(world
     [answer] = await deliver(world.worker(), [world.order(other, digest)])
     assert isinstance(answer, Settled)
     assert answer.result == "sent"
+
+
+async def test_who_is_not_to_be_written_to_personally_gets_the_generic_variant(world: World) -> None:
+    sink = MemorySink()
+    for channel in ("sms", "email"):
+        world.adapters[channel] = OutboxAdapter(channel, Settings(), sink=sink)
+    by_sms, by_mail = world.plan(message(channels=("sms",))), world.plan(message(channels=("email",)))
+    about = {"first_name": "Lin", "personalise": False}
+    orders = [
+        world.order(await world.customer(digest, attributes=about), digest) for digest in (by_sms, by_mail)
+    ]
+    await deliver(world.worker(), orders)
+    assert sorted((kept.channel, sorted(kept.parts.items())) for kept in sink.messages.values()) == [
+        ("email", [("subject", "News"), ("text", "To everybody")]),
+        ("sms", [("text", "Hello you")]),
+    ]

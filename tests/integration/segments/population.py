@@ -228,7 +228,7 @@ people = st.builds(
     attributes=st.fixed_dictionaries(
         {},
         optional={name: of_type(type_) for name, type_ in TYPES.items()}
-        | {"loyal": texts, "email": documents},
+        | {"loyal": texts, "email": documents, "personalise": st.booleans() | documents},
     ),
     addresses=st.fixed_dictionaries({}, optional={"email": texts, "phone": texts, "loyal": texts}),
     external_id=st.none() | texts,
@@ -335,7 +335,7 @@ any_value: st.SearchStrategy[str] = st.deferred(
 odd_values: st.SearchStrategy[str] = st.one_of(
     anything,
     of_kind("boolean", "object", "list"),
-    st.sampled_from(["profile.overdue", "profile.interval"]),
+    st.sampled_from(["profile.overdue", "profile.interval", "profile.personalise"]),
     st.sampled_from(["true", "false", "null", "profile.home", "profile.extra", "profile.unknown", "answers"]),
     st.sampled_from(["event.total", "trigger", "profile.tier.deep", 'last("paid").odd', "profile.home.a.b"]),
     st.deferred(lambda: conditions.map("({})".format)),

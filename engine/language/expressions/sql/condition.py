@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from engine.language.catalogue import BUILT_IN_ATTRIBUTES, Catalogue
+from engine.language.catalogue import BUILT_IN_ATTRIBUTES, PERSONALISE, Catalogue
 from engine.language.expressions import tree as t
 from engine.language.expressions.closures import MAX_NESTING
 from engine.language.expressions.facts import Definitions
@@ -293,6 +293,9 @@ class _Walker:
         return found
 
     def _attribute(self, name: str) -> Value:
+        if name == PERSONALISE:
+            found = f"p.attributes -> {self.w.bind(name, 'text')}"
+            return Scalar("boolean", f"(({found}) IS DISTINCT FROM CAST('false' AS jsonb))", True)
         about = self.setting.catalogue.profile.get(name) or BUILT_IN_ATTRIBUTES.get(name)
         if about is not None and about.kept:
             return history.rfm(self.w, name)
