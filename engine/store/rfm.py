@@ -1,4 +1,4 @@
-"""Recency, frequency and money of all customers in one statement, and of a few by the cut points it left.
+"""Recency, frequency and money of all customers at once, and of a few by the cut points that left.
 
 Theory of operation. Among the N customers with such an event, the k-th of q - 1 cut points of a measure is
 the value of the customer in place ⌈k·N/q⌉ from the bottom: the quantile that needs no interpolation (type 1
@@ -85,15 +85,15 @@ def _amount() -> str:
     return f"coalesce(CAST({bounded} AS float8), 0)"
 
 
-def _measured(measured: Measured, of_some: bool) -> str:
+def _measures(measured: Measured, of_some: bool = False) -> str:
     since = "" if measured.within is None else "AND e.occurred_at >= :since "
     whose = "AND e.profile_id = ANY(CAST(:ids AS uuid[])) " if of_some else ""
-    return f"""measured AS MATERIALIZED (
+    return f"""
         SELECT m.* FROM (
             SELECT e.profile_id, max(e.occurred_at) AS recency, count(*) AS frequency, {_amount()} AS monetary
             FROM events e WHERE e.name = :event AND e.occurred_at <= :at {since}{whose}
             GROUP BY e.profile_id) m
-        JOIN profiles p ON p.id = m.profile_id AND p.merged_into IS NULL)"""
+        JOIN profiles p ON p.id = m.profile_id AND p.merged_into IS NULL"""
 
 
 def _cuts() -> str:
@@ -153,12 +153,18 @@ async def recompute(connection: AsyncConnection, measured: Measured, at: datetim
     Nobody else scores before the transaction ends: whoever does it then goes by the new cut points.
     """
     await connection.execute(sa.text("LOCK TABLE rfm IN SHARE ROW EXCLUSIVE MODE"))
-    # Groups and sorts of all customers: in memory they take a fraction of the time.
+    # Groups and sorts of everybody take a fraction of the time in memory. What writes does not read in
+    # parallel, so what is read comes first.
     await connection.execute(sa.text(f"SET LOCAL work_mem = '{_MEMORY}'"))
+    await connection.execute(
+        sa.text(f"CREATE TEMPORARY TABLE measured ON COMMIT DROP AS {_measures(measured)}"),
+        _values(measured, at),
+    )
+    await connection.execute(sa.text("ANALYZE measured"))
     filled = ", ".join(f"coalesce({name}, '{{}}')" for name in MEASURES)
     result = await connection.execute(
         sa.text(f"""
-            WITH {_measured(measured, False)}, {_cuts()}, {_scored(measured.quantiles)}, {_WRITTEN},
+            WITH {_cuts()}, {_scored(measured.quantiles)}, {_WRITTEN},
             {_GONE.format(whose="")},
             kept AS (
                 INSERT INTO rfm_cuts (id, definition, base, recency, frequency, monetary, computed_at)
@@ -170,7 +176,7 @@ async def recompute(connection: AsyncConnection, measured: Measured, at: datetim
             SELECT (SELECT base FROM cuts) AS base, {_COUNTED}
         """),
         {
-            **_values(measured, at),
+            "at": at,
             "quantiles": measured.quantiles,
             "names": list(measured.names),
             "definition": jsonb.dumps(measured.definition),
@@ -188,7 +194,7 @@ async def rescore(
     """
     result = await connection.execute(
         sa.text(f"""
-            WITH {_measured(measured, True)},
+            WITH measured AS MATERIALIZED ({_measures(measured, of_some=True)}),
             cuts AS (SELECT * FROM rfm_cuts WHERE definition = CAST(:definition AS jsonb)),
             {_scored(measured.quantiles)}, {_WRITTEN},
             {_GONE.format(whose="r.profile_id = ANY(CAST(:ids AS uuid[])) AND ")}
@@ -212,7 +218,7 @@ async def as_of(
     filled = ", ".join(f"coalesce(c.{name}, '{{}}') AS {name}" for name in MEASURES)
     result = await connection.execute(
         sa.text(f"""
-            WITH {_measured(measured, False)}, {_cuts()}, {_scored(measured.quantiles)}
+            WITH measured AS MATERIALIZED ({_measures(measured)}), {_cuts()}, {_scored(measured.quantiles)}
             SELECT c.base, {filled}, (
                 SELECT coalesce(jsonb_agg(jsonb_build_array(recency, frequency, monetary, n)), '[]')
                 FROM (SELECT recency, frequency, monetary, count(*) AS n FROM scored GROUP BY 1, 2, 3) g

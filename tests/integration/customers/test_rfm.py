@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from engine.core.identity import event_id
 from engine.customers import facts, rfm
+from engine.customers.applied import applied
 from engine.customers.facts import FactsRequest
 from engine.customers.resolve import resolve_batch
 from engine.ingest.erasure import erase_person, export_person
@@ -226,7 +227,7 @@ async def test_scores_are_read_by_both_back_ends(world: World) -> None:
         "profile.rfm_monetary > 4",
     ]
     async with world.database.connect() as connection:
-        catalogue = (await rfm.applied(connection)).catalogue
+        catalogue = (await applied(connection)).catalogue
         needs = requirements(texts, facts.definitions_of(catalogue))
         people = [ids["e"], ids["a"], await world.profile("quiet")]
         loaded = await facts.load_facts(
