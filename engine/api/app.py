@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from engine.api import (
+    consents,
     crowds,
     customers,
     health,
@@ -60,6 +61,8 @@ def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pa
     for router in (
         customers.router,
         customers.event_router,
+        consents.router,
+        consents.control_router,
         identities.router,
         identities.control_router,
         running.router,

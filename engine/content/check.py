@@ -23,7 +23,7 @@ _LOOSE = frozenset({"object", "any", "list"})
 
 
 def check_parts(
-    message: str, channel: str, parts: Mapping[str, str], known: Iterable[str] = ()
+    message: str, channel: str, parts: Mapping[str, str], known: Iterable[str] = (), generic: bool = False
 ) -> list[TemplateProblem]:
     """Parts that the channel needs and are not there, and parts that it does not have."""
     rules = parts_of(channel)
@@ -39,12 +39,12 @@ def check_parts(
         return []
     problems = [
         TemplateProblem(
-            template_path(message, channel, part),
+            template_path(message, channel, part, generic),
             1,
             1,
             "missing-part",
-            f"the {channel} template of `{message}` has no {part}",
-            hint=f"write {template_path(message, channel, part)}",
+            f"the {'generic ' if generic else ''}{channel} template of `{message}` has no {part}",
+            hint=f"write {template_path(message, channel, part, generic)}",
         )
         for part in rules.needed
         if part not in parts

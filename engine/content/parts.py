@@ -1,4 +1,7 @@
-"""Which parts a channel's template has, and where they lie: `templates/<message>/<channel>.<part>.j2`."""
+"""Which parts a channel's template has, and where they lie: `templates/<message>/<channel>.<part>.j2`.
+
+Below `templates/<message>/generic/` lies what customers get who are not to be written to personally.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ PARTS: dict[str, Parts] = {
 """By channel. A channel that is not here, such as one of a developer's own, may have any part."""
 
 _MINI_PROGRAM = re.compile(r"mini_?program.*|.*_mini(_?program)?")
-_PATH = re.compile(r"templates/([^/]+)/([^/.]+)\.([^/.]+)\.j2")
+_PATH = re.compile(r"templates/([^/]+)/(generic/)?([^/.]+)\.([^/.]+)\.j2")
 
 
 def parts_of(channel: str) -> Parts | None:
@@ -38,11 +41,11 @@ def parts_of(channel: str) -> Parts | None:
     return PARTS.get(channel)
 
 
-def template_path(message: str, channel: str, part: str) -> str:
-    return f"templates/{message}/{channel}.{part}.j2"
+def template_path(message: str, channel: str, part: str, generic: bool = False) -> str:
+    return f"templates/{message}/{'generic/' if generic else ''}{channel}.{part}.j2"
 
 
-def part_of(path: str) -> tuple[str, str, str] | None:
-    """(message, channel, part) of a template's path; None if it is not one."""
+def part_of(path: str) -> tuple[str, str, str, bool] | None:
+    """(message, channel, part, whether generic) of a template's path; None if it is not one."""
     match = _PATH.fullmatch(path)
-    return (match[1], match[2], match[3]) if match else None
+    return (match[1], match[3], match[4], match[2] is not None) if match else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -18,6 +18,8 @@ from engine.content.errors import RenderError, TemplateProblem
 from engine.content.parts import part_of, template_path
 from engine.content.scope import TemplateScope
 
+_KEPT = {"locale": "text"}
+"""What of a profile the generic variant sees, and its type."""
 _ONE_LINE = frozenset({"subject", "title"})
 """Parts that become one line: a line break in a subject would begin a header of its own."""
 
@@ -39,14 +41,16 @@ class TemplateSet:
     def __init__(self, files: Mapping[str, str]) -> None:
         self._files = dict(files)
         self._found: dict[tuple[str, str], dict[str, str]] = {}
+        self._generic: dict[tuple[str, str], dict[str, str]] = {}
         for path in sorted(self._files):
             place = part_of(path)
             if place is not None:
-                message, channel, part = place
-                self._found.setdefault((message, channel), {})[part] = path
+                message, channel, part, generic = place
+                found = self._generic if generic else self._found
+                found.setdefault((message, channel), {})[part] = path
         self._environments = {kind: Environment(kind) for kind in ("html", "json", "text")}
         self._compiled: dict[str, Template] = {}
-        self._digests: dict[tuple[str, str], str] = {}
+        self._digests: dict[tuple[str, str, bool], str] = {}
 
     def messages(self) -> tuple[str, ...]:
         """Names of all messages, sorted."""
@@ -63,14 +67,14 @@ class TemplateSet:
     def source(self, message: str, channel: str, part: str) -> str:
         return self._files[self._found[message, channel][part]]
 
-    def digest(self, message: str, channel: str) -> str:
-        """SHA-256 over names and sources of all parts, as hex."""
-        known = self._digests.get((message, channel))
+    def digest(self, message: str, channel: str, generic: bool = False) -> str:
+        """SHA-256 over names and sources of all parts (of the generic variant), as hex."""
+        known = self._digests.get((message, channel, generic))
         if known is None:
-            parts = self._found.get((message, channel), {})
+            parts = (self._generic if generic else self._found).get((message, channel), {})
             sources = [[part, self._files[path]] for part, path in sorted(parts.items())]
             known = sha256(json.dumps(sources).encode()).hexdigest()
-            self._digests[message, channel] = known
+            self._digests[message, channel, generic] = known
         return known
 
     def check(self, message: str, channel: str, scope: TemplateScope) -> list[TemplateProblem]:
@@ -80,12 +84,27 @@ class TemplateSet:
         for part, path in sorted(parts.items()):
             environment = self._environments[_kind(part)]
             problems.extend(check_file(environment, path, channel, part, self._files[path], scope))
+        if generic := self._generic.get((message, channel)):
+            problems += check_parts(message, channel, generic, generic=True)
+            narrow = replace(scope, profile=_KEPT)
+            for part, path in sorted(generic.items()):
+                environment = self._environments[_kind(part)]
+                problems.extend(check_file(environment, path, channel, part, self._files[path], narrow))
         return sorted(problems, key=lambda p: (p.path, p.line, p.column))
 
     def check_paths(self) -> list[TemplateProblem]:
-        """Files below `templates/` whose name is not `<message>/<channel>.<part>.j2`."""
+        """Files below `templates/` whose name is not `<message>/<channel>.<part>.j2`, and generic variants of
+        what is not there."""
         expected = template_path("<message>", "<channel>", "<part>")
-        return [
+        alone = [
+            TemplateProblem(
+                path, 1, 1, "missing-part", f"`{message}` has no {channel} template that this is a variant of"
+            )
+            for (message, channel), parts in sorted(self._generic.items())
+            for path in parts.values()
+            if (message, channel) not in self._found
+        ]
+        return alone + [
             TemplateProblem(path, 1, 1, "unknown-part", "this file is no template by its name", expected)
             for path in sorted(self._files)
             if path.startswith("templates/") and part_of(path) is None
@@ -96,15 +115,21 @@ class TemplateSet:
 
         `context` has `profile trigger event answers now`, and `brand links` if there are; whatever is null
         counts as undefined. Text put into a JSON part is escaped to stand inside its quotes; `tojson` gives a
-        whole value with its own. Raises `RenderError`.
+        whole value with its own. A `profile` whose `personalise` is false gets the generic variant if there
+        is one, and shows nothing but its locale. Raises `RenderError`.
         """
-        parts = self._found.get((message, channel))
+        parts, generic = self._found.get((message, channel)), False
+        profile = context.get("profile")
+        if isinstance(profile, Mapping) and profile.get("personalise") is False:
+            context = {**context, "profile": {name: profile[name] for name in _KEPT if name in profile}}
+            generic = (message, channel) in self._generic
+            parts = self._generic.get((message, channel), parts)
         if not parts:
             raise RenderError(f"there is no template {template_path(message, channel, '*')}")
         names: dict[str, Any] = {"brand": {}, "links": {}, "answers": {}, "profile": {}}
         names.update((name, value) for name, value in context.items() if value is not None)
         rendered = {part: self._render(part, path, names) for part, path in sorted(parts.items())}
-        return Rendered(rendered, self.digest(message, channel))
+        return Rendered(rendered, self.digest(message, channel, generic))
 
     def _render(self, part: str, path: str, names: dict[str, Any]) -> str:
         token = budget.current.set(budget.Budget())

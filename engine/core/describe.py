@@ -154,6 +154,8 @@ def options(found: Step) -> list[str]:
         texts.append("a failure ends the journey")
     if isinstance(found, Message) and found.category == "transactional":
         texts.append("transactional")
+    if isinstance(found, Message) and found.purpose is not None:
+        texts.append(f"for {found.purpose}")
     return texts
 
 

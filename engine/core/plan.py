@@ -139,6 +139,8 @@ class Message:
     channels: tuple[str, ...]
     category: Category = "marketing"
     on_failure: OnFailure = "continue"
+    purpose: str | None = None
+    """Of several that a category has: whose consent is asked for."""
     kind: Literal["message"] = "message"
 
 

@@ -7,12 +7,7 @@ from datetime import datetime
 
 from engine.store import consents
 from engine.store.connection import AsyncConnection
-from engine.store.consents import EVERY_CHANNEL, Consent, CurrentConsents
-
-
-def channel_of(word: str) -> str:
-    """The ledger's channel for a word of journeys and scenarios: `marketing` speaks for every channel."""
-    return EVERY_CHANNEL if word == "marketing" else word
+from engine.store.consents import EVERY_CHANNEL, EVERY_PURPOSE, Consent, CurrentConsents
 
 
 async def record(connection: AsyncConnection, entries: Sequence[Consent]) -> dict[str, CurrentConsents]:
@@ -27,8 +22,8 @@ def all_withdrawn(current: CurrentConsents, rule: str = "opt_in", category: str 
     `rule` is the installation's for the category. Where it is not `opt_in`, silence means yes, so that only
     a word on every channel withdraws all.
     """
-    said = current.channels(category)
-    if rule != "opt_in" and EVERY_CHANNEL not in said:
+    said = current.answers(category)
+    if rule != "opt_in" and (EVERY_CHANNEL, EVERY_PURPOSE) not in said:
         return False
     return bool(said) and not any(said.values())
 

@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from engine.customers import consent
 from engine.language.catalogue import BUILT_IN_ATTRIBUTES, Catalogue
 from engine.language.expressions import Definitions, Facts, Occurrence, Requirements, event_facts
+from engine.language.knowledge import RFM_ATTRIBUTES
 from engine.language.types import typed
-from engine.store import events, profiles, segments
+from engine.store import events, profiles, rfm, segments
 from engine.store.connection import AsyncConnection
 from engine.store.events import Event
 from engine.store.profiles import Profile
@@ -67,6 +68,9 @@ def attributes_of(catalogue: Catalogue, profile: Profile, zone: ZoneInfo) -> dic
         "time_zone": profile.time_zone,
         "locale": profile.locale,
     }
+    for name, about in catalogue.profile.items():
+        if about.kept:
+            raw.pop(name, None)
     types = {name: about.type for name, about in (*BUILT_IN_ATTRIBUTES.items(), *catalogue.profile.items())}
     return typed({name: value for name, value in raw.items() if value is not None}, types, zone)
 
@@ -100,6 +104,7 @@ async def load_facts(
     lists: Mapping[str, set[str]] = {}
     if wanted := {ids[r.profile_id] for r in requests if r.requirements.segments}:
         lists = await segments.of_profiles(connection, wanted)
+    scored = await _scored(connection, requests, ids, catalogue)
     past = await _history(connection, requests, ids)
     own = _zone(time_zone)
     definitions = definitions_of(catalogue)
@@ -112,7 +117,7 @@ async def load_facts(
             Facts(
                 now=request.now,
                 key=person.key if person else "",
-                profile=attributes_of(catalogue, person, own) if person else {},
+                profile=attributes_of(catalogue, person, own) | scored.get(profile_id, {}) if person else {},
                 tags=frozenset(person.tags) if person else frozenset(),
                 segments=frozenset(lists.get(profile_id, ())),
                 stage=person.stage if person else None,
@@ -126,6 +131,21 @@ async def load_facts(
             )
         )
     return found
+
+
+async def _scored(
+    connection: AsyncConnection,
+    requests: Sequence[FactsRequest],
+    ids: Mapping[str, str],
+    catalogue: Catalogue,
+) -> dict[str, dict[str, Any]]:
+    wanted = (
+        set()
+        if catalogue.rfm is None
+        else {ids[r.profile_id] for r in requests if r.requirements.attributes.intersection(RFM_ATTRIBUTES)}
+    )
+    found = await rfm.of_profiles(connection, wanted) if wanted else {}
+    return {profile_id: dict(zip(RFM_ATTRIBUTES, row, strict=True)) for profile_id, row in found.items()}
 
 
 async def _history(

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from engine.customers.consent import channel_of
 from engine.customers.identifiers import Unusable, normalise
 from engine.language.addresses import KINDS
+from engine.language.consents import Word, read
 from engine.language.installation import Identities
+from engine.language.types import parse_datetime
 from engine.store import consents, identities, profiles, segments
 from engine.store.connection import AsyncConnection
 from engine.store.consents import Consent
@@ -28,7 +29,8 @@ class Traits:
     """Traits of one profile, as the client sent them, at the logical instant `at`. Null clears.
 
     Reserved: the kinds of identity (`email phone wechat …`), `time_zone` (also `timezone`),
-    `locale`, `tags` (a list to add), `consents` (a list of channels granted, or channel to boolean) and
+    `locale`, `tags` (a list to add), `consents` (a list of channels granted, or channel to boolean, or to
+    `granted purpose source text_version at`; a channel may have its purpose behind a colon) and
     `segments` (a list of static segments to join). Everything else is an attribute, declared or not; its
     type is looked at when it is read, so that declaring it later brings it to life.
     """
@@ -107,13 +109,25 @@ def _says_something(change: Change) -> bool:
 
 
 def _consents(item: Traits) -> list[Consent]:
-    said = item.traits.get("consents")
-    answers = said if isinstance(said, Mapping) else dict.fromkeys(_texts(said), True)
-    return [
-        Consent(item.profile_id, channel_of(channel), answer, item.at, source=item.source)
-        for channel, answer in answers.items()
-        if isinstance(channel, str) and isinstance(answer, bool)
-    ]
+    return [_consent(item, word) for word in read(item.traits.get("consents"))]
+
+
+def _consent(item: Traits, word: Word) -> Consent:
+    stated = word.about.get("at")
+    at = parse_datetime(stated) if isinstance(stated, str) else None
+    return Consent(
+        item.profile_id,
+        word.channel,
+        word.granted,
+        item.at if at is None else min(at, item.at),
+        source=_label(word.about.get("source")) or item.source,
+        text_version=_label(word.about.get("text_version")),
+        purpose=word.purpose,
+    )
+
+
+def _label(value: Any) -> str | None:
+    return value[:200] if isinstance(value, str) and value else None
 
 
 def _texts(value: Any) -> list[str]:

@@ -22,7 +22,8 @@ def request(job: Job) -> Request:
     if job.bound is not None:
         channels = (job.bound,)
     enrolment = job.enrolment
-    return Request(enrolment.profile_id, channels, job.step.category, job.order.at, enrolment.holdout)
+    step, at = job.step, job.order.at
+    return Request(enrolment.profile_id, channels, step.category, at, enrolment.holdout, step.purpose)
 
 
 def apply(turn: Turn, job: Job, verdict: Verdict) -> None:

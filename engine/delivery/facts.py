@@ -87,8 +87,8 @@ def _required(
 
 
 def computed_in(project: LiveProject, message: str) -> tuple[str, ...]:
-    """`profile.NAME` of each computed attribute that the templates of this message mention."""
-    computed = [name for name, about in project.catalogue.profile.items() if about.computed is not None]
+    """`profile.NAME` of each attribute that nobody sets and that the templates of this message mention."""
+    computed = [name for name, about in project.catalogue.profile.items() if about.derived]
     if not computed:
         return ()
     templates = project.templates

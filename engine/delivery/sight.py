@@ -109,13 +109,20 @@ async def policy_profiles(
             for category in ("marketing", "transactional")
             if (word := said[profile_id].granted(channel, category)) is not None
         }
+        narrowed = {
+            (channel, category, purpose): word
+            for channel in wanted
+            for category in ("marketing", "transactional")
+            for purpose in said[profile_id].purposes(category)
+            if (word := said[profile_id].granted(channel, category, purpose)) is not None
+        }
         gone = dead.get(profile_id, set())
         blocked = frozenset(
             c
             for c, address in addresses.items()
             if (c, address_digest(address)) in gone or (address_kind(c), address) in erased
         )
-        profiles[profile_id] = Profile(addresses, granted, blocked)
+        profiles[profile_id] = Profile(addresses, granted, blocked, narrowed)
     return profiles
 
 

@@ -16,6 +16,7 @@ from engine.core.inputs import Control
 from engine.core.wire import to_json
 from engine.customers.applied import identity_rules
 from engine.customers.review import decide, undo
+from engine.customers.rfm import rescore, rescore_merged
 from engine.ingest.close import end_enrolments
 from engine.ingest.wakes import Wake, calls_of, starts_of
 from engine.store import clock, duplicates, pool, starts
@@ -35,6 +36,7 @@ async def follow(connection: AsyncConnection, merges: Sequence[int], at: datetim
     """
     if not merges:
         return 0
+    await rescore_merged(connection, merges, at)
     twice = await duplicates.live_twice(connection, merges)
     going = [each for group in twice for each in group[1:]]
     ends = [End(each.id, "superseded", max(at, each.entered_at)) for each in going]
@@ -72,7 +74,10 @@ async def undo_merge(database: AsyncEngine, merge_id: int, by: str | None = None
     """
 
     async def work(connection: AsyncConnection) -> Merge:
-        return await undo(connection, merge_id, by, await identity_rules(connection))
+        done = await undo(connection, merge_id, by, await identity_rules(connection))
+        now = (await clock.load(connection)).now()
+        await rescore(connection, (done.survivor, done.loser), now)
+        return done
 
     return await in_transaction(database, work)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engine.core.identity import event_id
 from engine.store import events
-from engine.store.consents import Consent
+from engine.store.consents import EVERY_PURPOSE, Consent
 from engine.store.events import NewEvent
 
 if TYPE_CHECKING:
@@ -82,8 +82,14 @@ def consent_changes(entries: Iterable[Consent]) -> list[Internal]:
             entry.profile_id,
             "consent.changed",
             entry.at,
-            f"consent/{entry.profile_id}/{entry.category}/{entry.channel}/{entry.at.isoformat()}/{entry.granted}",
-            {"channel": entry.channel, "granted": entry.granted},
+            f"consent/{entry.profile_id}/{_about(entry)}/{entry.at.isoformat()}/{entry.granted}",
+            {"channel": entry.channel, "granted": entry.granted}
+            | ({} if entry.purpose == EVERY_PURPOSE else {"purpose": entry.purpose}),
         )
         for entry in entries
     ]
+
+
+def _about(entry: Consent) -> str:
+    about = f"{entry.category}/{entry.channel}"
+    return about if entry.purpose == EVERY_PURPOSE else f"{about}/{entry.purpose}"

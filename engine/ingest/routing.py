@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engine.core.assignment import acts_at_once, stands
 from engine.core.inputs import EntryState
+from engine.customers.rfm import rescore_after
 from engine.ingest.book import Book, Edition
 from engine.ingest.close import end_enrolments
 from engine.ingest.conditions import Judge, expressions_of, trigger_at
@@ -316,6 +317,7 @@ async def _write(connection: AsyncConnection, batch: Sequence[Event], turn: _Tur
     await starts.add_batch(connection, rows)
     if batch:
         await events.mark_routed(connection, [event.event_id for event in batch], time.wall)
+    await rescore_after(connection, batch, time.now)
 
 
 async def _enrol(connection: AsyncConnection, entrances: Sequence[Entrance], time: Time) -> list[Entrance]:

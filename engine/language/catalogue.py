@@ -6,17 +6,27 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from engine.language.addresses import KINDS
+from engine.language.knowledge import RFM_SCORES, RFM_SEGMENT, Rfm, Score, read_rfm, read_scores
 from engine.language.loader import Mapping, Node, Scalar, Sequence, plain_data, text_of
 
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A property of an event or an attribute of the profile. `computed` is an expression."""
+    """A property of an event or an attribute of the profile.
+
+    `computed` is an expression. `kept`: the engine keeps it by itself, in a table of its own.
+    """
 
     type: str
     personal: bool = False
     one_of: tuple[object, ...] = ()
     computed: str | None = None
+    kept: bool = False
+
+    @property
+    def derived(self) -> bool:
+        """Whether nobody can set it."""
+        return self.kept or self.computed is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,7 @@ def _builtin() -> dict[str, EventType]:
         "stage.changed": {"stage": text, "before": text},
         "segment.entered": {"segment": text},
         "segment.left": {"segment": text},
-        "consent.changed": {"channel": text, "granted": Property("boolean")},
+        "consent.changed": {"channel": text, "purpose": text, "granted": Property("boolean")},
         "journey.exited": {"journey": text, "exit": text},
     }
     return {name: EventType(name, properties) for name, properties in events.items()}
@@ -61,12 +71,17 @@ BUILT_IN_EVENTS: dict[str, EventType] = _builtin()
 EVENT_FIELDS: dict[str, str] = {"name": "text", "id": "text", "occurred_at": "datetime"}
 """What every event has beside its properties."""
 
+PERSONALISE = "personalise"
+"""True unless it was set to false."""
+
 BUILT_IN_ATTRIBUTES: dict[str, Property] = {
     **{name: Property("text", personal=True) for name in KINDS},
     "time_zone": Property("text"),
     "locale": Property("text"),
+    PERSONALISE: Property("boolean"),
 }
-"""Attributes that every profile can have: identifiers, time zone and locale."""
+"""Attributes that every profile can have: identifiers, time zone, locale, and whether it is written to
+personally."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +92,10 @@ class Catalogue:
     segments: dict[str, str | None] = field(default_factory=dict)
     """Name to expression; None is a static list."""
     stages: tuple[Stage, ...] = ()
+    scores: dict[str, Score] = field(default_factory=dict)
+    """Each is a computed attribute of `profile` too."""
+    rfm: Rfm | None = None
+    """Its values are kept attributes of `profile` too."""
 
     def event(self, name: str) -> EventType | None:
         """A declared or built-in event, by its own name."""
@@ -106,14 +125,20 @@ def read_catalogue(root: Node | None) -> Catalogue:
     if not isinstance(root, Mapping):
         return Catalogue()
     events = {name: _event(name, node) for name, node in _entries(root.get("events"))}
+    scores, rfm = read_scores(root.get("scores")), read_rfm(root.get("rfm"))
     profile = {name: _property(node) for name, node in _entries(root.get("profile"))}
+    profile |= {name: Property("number", computed=score.expression) for name, score in scores.items()}
+    if rfm is not None:
+        profile |= {name: Property("number", kept=True) for name in RFM_SCORES}
+        names = tuple(dict.fromkeys(segment.name for segment in rfm.segments))
+        profile[RFM_SEGMENT] = Property("text", one_of=names, kept=True)
     segments = {name: text_of(node) for name, node in _entries(root.get("segments"))}
     stages = tuple(
         Stage(name, text_of(node.get("where")))
         for node in _items(root.get("stages"))
         if isinstance(node, Mapping) and (name := text_of(node.get("name"))) is not None
     )
-    return Catalogue(events, profile, tuple(_texts(root.get("tags"))), segments, stages)
+    return Catalogue(events, profile, tuple(_texts(root.get("tags"))), segments, stages, scores, rfm)
 
 
 def _entries(node: Node | None) -> Iterable[tuple[str, Node]]:

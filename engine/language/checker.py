@@ -73,6 +73,7 @@ class _Journey:
             )
         self._trigger()
         self.look.policy(self.root.get("policy"))
+        self.look.purpose(self.root.get("purpose"))
         steps = self.root.get("steps")
         flow.check_ids(steps, self.reporter)
         visits: list[flow.Visit] = []

@@ -204,6 +204,7 @@ class _Compiler:
                     tuple(_text(item) for item in _items(spec.get("channels"))),
                     cast(Category, text_of(spec.get("category")) or self._category),
                     _on_failure(spec),
+                    text_of(spec.get("purpose")) or text_of(self._root.get("purpose")),
                 )
             case "split":
                 self._steps[name] = self._split(name, after, spec, place)

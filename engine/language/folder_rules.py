@@ -14,6 +14,7 @@ from engine.language.expressing import base_scope, report
 from engine.language.expressions import Definitions, check_definitions, parse
 from engine.language.expressions.sql import NotInSql, Setting, condition
 from engine.language.identity_rules import check_identities
+from engine.language.knowledge_rules import check_knowledge
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
 from engine.language.schema_folder import POLICY
 from engine.language.words import Words
@@ -72,12 +73,16 @@ def check_catalogue(root: Node, words: Words, reporter: Reporter) -> None:
                 "`where` is missing from the stage",
                 expected="a condition: only the first has none",
             )
+    if isinstance(root, Mapping):
+        check_knowledge(root, words, reporter)
     definitions = definitions_of(words.catalogue)
     mistaken = check_definitions(definitions, base_scope(words))
     for place, problems in mistaken.items():
         found = _definition(root, place, stages)
         for problem in problems:
-            if found is not None:
+            # What a score is made of is looked at where it stands.
+            written = place[1] not in words.catalogue.scores or problem.code in ("nesting", "too-long")
+            if found is not None and written:
                 report(problem, found, reporter)
     if not mistaken:
         _for_everybody(root, words, definitions, reporter)
@@ -101,10 +106,15 @@ def _definition(root: Node, place: tuple[str, str], stages: list[Mapping]) -> Sc
     if kind == "segment":
         node = _part(root, "segments", name)
     elif kind == "computed":
-        node = _part(root, "profile", name, "computed")
+        node = _part(root, "profile", name, "computed") or _key(root, "scores", name)
     else:
         node = next((stage.get("where") for stage in stages if text_of(stage.get("name")) == name), None)
     return node if isinstance(node, Scalar) else None
+
+
+def _key(root: Node, section: str, name: str) -> Node | None:
+    node = _part(root, section)
+    return node.keys.get(name) if isinstance(node, Mapping) else None
 
 
 def _events(root: Node, reporter: Reporter) -> None:

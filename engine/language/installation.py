@@ -93,6 +93,8 @@ class Installation:
     consent: dict[str, ConsentRule] = field(
         default_factory=lambda: {"marketing": "opt_in", "transactional": "not_needed"}
     )
+    purposes: tuple[str, ...] = ()
+    """What consent can be asked for and withdrawn by itself."""
     policies: dict[str, Policy] = field(default_factory=lambda: {"default": Policy()})
     identities: Identities = Identities()
     link_base_url: str | None = None
@@ -120,6 +122,7 @@ def read_installation(root: Node | None) -> Installation:
         locale=_text(data.get("locale"), "en"),
         channels={name: _channel(entry) for name, entry in _table(data.get("channels")).items()},
         consent=consent,
+        purposes=tuple(dict.fromkeys(_texts(_table(data.get("consent")).get("purposes")))),
         policies=policies,
         identities=_identities(identities),
         link_base_url=links.get("base_url"),

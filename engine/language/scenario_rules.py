@@ -120,7 +120,24 @@ class _Scenario:
             elif name == "segments":
                 self._among("J304", item, "segment", tuple(self.words.catalogue.segments))
             else:
-                self._among("J306", item, "channel", (*self.words.channel_names(), "marketing"))
+                self._consent(item)
+
+    def _consent(self, node: Node) -> None:
+        """A channel, perhaps with a purpose behind a colon."""
+        channel, colon, purpose = (text_of(node) or "").partition(":")
+        known = (*self.words.channel_names(), "marketing")
+        if channel not in known:
+            self._among("J306", node, "channel", known)
+        elif colon and purpose not in self.words.installation.purposes:
+            purposes = self.words.installation.purposes
+            self.reporter.error(
+                "J325",
+                node.mark,
+                f"unknown purpose `{purpose[:60]}`",
+                expected=f"one of {listed(purposes)}" if purposes else "a declared purpose; none is declared",
+                hint=nearest(purpose, purposes)
+                or "declare it in `kairos.yaml`, under `consent: {purposes: […]}`",
+            )
 
     def _entry(self, entry: Mapping) -> None:
         present = [kind for kind in SCRIPT_KINDS if kind in entry.keys]
@@ -134,12 +151,8 @@ class _Scenario:
         if "after" in entry.keys and "at" in entry.keys:
             self.reporter.error("J217", entry.keys["at"].mark, "`after` and `at` do not go together")
         self._person(entry.get("identify"))
-        for channel, key in _keys(entry.get("consent")).items():
-            known = (*self.words.channel_names(), "marketing")
-            if channel not in known:
-                self.reporter.error(
-                    "J306", key.mark, f"unknown channel `{channel[:60]}`", hint=nearest(channel, known)
-                )
+        for key in _keys(entry.get("consent")).values():
+            self._consent(key)
         event = entry.get("event")
         if isinstance(event, Mapping):
             self._event(event)

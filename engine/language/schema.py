@@ -124,6 +124,9 @@ MESSAGE = Object(
         "category": Field(
             Text(choices=CATEGORIES), "which consent, caps and hours apply", default="the journey's"
         ),
+        "purpose": Field(
+            Text("id"), "which of the purposes of `kairos.yaml` it serves", default="the journey's"
+        ),
         "send_at": Field(Text(choices=("now",), later=("best_time",)), "when", default="now"),
         "on_failure": _F_ON_FAILURE,
     },
@@ -338,6 +341,9 @@ JOURNEY = Object(
         "holdout": Field(Text("percentage"), "share that is walked and measured, sent nothing", default="0%"),
         "category": Field(
             Text(choices=CATEGORIES), "which consent, caps and hours apply", default="marketing"
+        ),
+        "purpose": Field(
+            Text("id"), "which of the purposes of `kairos.yaml` its messages serve", default="none"
         ),
         "policy": Field(Text("label"), "a named policy of `kairos.yaml`", default="default"),
         "max_age": Field(Text("positive_length"), "older enrolments end as `expired`", default="90d"),

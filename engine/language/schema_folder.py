@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.language.addresses import MERGE_BY, SEVERAL
 from engine.language.schema import CATEGORIES, DAYS_FIELD, EXPRESSION, TYPE_NAME, ZONE_FIELD
+from engine.language.schema_knowledge import RFM, SCORES
 from engine.language.shapes import (
     Anything,
     Boolean,
@@ -102,6 +103,8 @@ CATALOGUE = Object(
             ),
             "stages of the customer's life; the last that holds",
         ),
+        "scores": Field(SCORES, "numbers that behaviour adds to and time wears down, by name"),
+        "rfm": Field(RFM, "scores over all customers, and the segments that they make"),
     },
 )
 
@@ -176,6 +179,9 @@ INSTALLATION = Object(
                 {
                     "marketing": Field(_CONSENT, "for marketing", default="opt_in"),
                     "transactional": Field(_CONSENT, "for transactional messages", default="not_needed"),
+                    "purposes": Field(
+                        Listing(Text("id")), "what a customer can agree to or withdraw by itself"
+                    ),
                 },
             ),
             "what consent messages need",

@@ -206,12 +206,12 @@ class StepRules:
                     expected=f"one of {listed(known)}",
                     hint=nearest(name, known) or "declare it under `profile` in `journeys/catalog.yaml`",
                 )
-            elif attribute.computed is not None:
+            elif attribute.derived:
                 self.reporter.error(
                     "J317",
                     key.mark,
                     f"`{name}` is computed and cannot be set",
-                    hint="set what it is computed from",
+                    hint="Kairos keeps it by itself" if attribute.kept else "set what it is computed from",
                 )
             elif name in values:
                 self._type(name, values[name], attribute.type)

@@ -85,6 +85,9 @@ class Lookup:
     def policy(self, node: Node | None) -> None:
         self._among("J310", node, "policy", self.words.installation.policies)
 
+    def purpose(self, node: Node | None) -> str | None:
+        return self._among("J325", node, "purpose", self.words.installation.purposes)
+
     def journey(self, node: Node | None) -> Enterable | None:
         name = self._among("J307", node, "journey", self.words.journeys)
         return self.words.journeys[name] if name is not None else None
@@ -93,6 +96,7 @@ class Lookup:
         """A message's template and channels, and whether the one has content for the others."""
         if not isinstance(spec, Mapping):
             return
+        self.purpose(spec.get("purpose"))
         template = self._among("J303", spec.get("template"), "template", self.words.templates)
         channels = spec.get("channels")
         seen: set[str] = set()
@@ -139,6 +143,8 @@ def _where(code: str) -> str | None:
             return "declare it in `journeys/catalog.yaml`"
         case "J303":
             return "a template is a folder under `templates/`"
+        case "J325":
+            return "declare it in `kairos.yaml`, under `consent: {purposes: […]}`"
         case "J306" | "J310":
             return "declare it in `kairos.yaml`"
     return None

@@ -23,6 +23,7 @@ class Request:
     category: Category
     at: datetime
     holdout: bool = False
+    purpose: str | None = None
 
 
 @dataclass(slots=True)
@@ -35,6 +36,9 @@ class Profile:
     """Latest word by (channel, category); no key means that there is no record."""
     blocked: frozenset[str] = frozenset()
     """Channels whose address is known to be dead or refused."""
+    purposes: Mapping[tuple[str, str, str], bool] = field(default_factory=dict)
+    """Latest word that counts for (channel, category, purpose), where any was given for that purpose; for all
+    others it is the word on the category."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from engine.core.inputs import Control
+from engine.language.consents import named, read
 from engine.simulator.person import EVERY_CHANNEL, Change, Person
 
 if TYPE_CHECKING:
@@ -48,10 +49,8 @@ def identify(run: Simulation, person: Person, data: Mapping[str, Any]) -> None:
 
 
 def answers_of(consents: Any) -> dict[str, bool]:
-    """Consents as profiles give them: a list of channels granted, or channel to boolean."""
-    if isinstance(consents, Mapping):
-        return {str(channel): answer for channel, answer in consents.items() if isinstance(answer, bool)}
-    return {str(channel): True for channel in consents or ()}
+    """Consents as profiles give them: word to answer."""
+    return {word.name: word.granted for word in read(consents)}
 
 
 def _consent(run: Simulation, person: Person, channel: str, granted: bool, at: datetime) -> None:
@@ -60,17 +59,15 @@ def _consent(run: Simulation, person: Person, channel: str, granted: bool, at: d
         for enrolment in tuple(person.live):
             if enrolment.journey.plan.category == "marketing":
                 run.advance(enrolment, Control("end", at, "unsubscribed"))
-    name = EVERY_CHANNEL if channel == "marketing" else channel
-    run.emit(
-        person,
-        "consent.changed",
-        at,
-        {"channel": name, "granted": granted},
-        f"{person.key}/consent/{name}/{at.isoformat()}",
-    )
+    name, purpose = named(channel)
+    about = {"channel": name, "granted": granted}
+    if purpose != EVERY_CHANNEL:
+        about["purpose"] = purpose
+        name = f"{name}/{purpose}"
+    run.emit(person, "consent.changed", at, about, f"{person.key}/consent/{name}/{at.isoformat()}")
 
 
 def _may_market(run: Simulation, person: Person) -> bool:
-    if any(person.consents.values()):
+    if any(person.words()):
         return True
     return bool(run.presumed) and EVERY_CHANNEL not in person.consents

@@ -15,10 +15,11 @@ from engine.core.inputs import EntryState
 from engine.core.plan import Message
 from engine.core.state import State
 from engine.language.addresses import ADDRESS_KINDS, IDENTIFIERS, address_kind
+from engine.language.consents import EVERY, named
 from engine.language.expressions import Occurrence
 from engine.simulator.journey import SimulatedJourney
 
-EVERY_CHANNEL = "*"
+EVERY_CHANNEL = EVERY_PURPOSE = EVERY
 _CHANNELS: Final = tuple((name, address_kind(name)) for name in (*IDENTIFIERS, *ADDRESS_KINDS))
 """Channels, each with the identifier that is its address."""
 _ADDRESSING: Final = frozenset(IDENTIFIERS)
@@ -125,6 +126,9 @@ class Person:
         self.stage: str | None = None
         self.consents: dict[str, bool] = {}
         """Latest word for marketing by channel; `*` is every channel that has no later word of its own."""
+        self._said: dict[tuple[str, str], tuple[int, bool]] = {}
+        """Latest word by channel and purpose, with its place among all of them."""
+        self._told = 0
         self.addresses: dict[str, str] = {}
         self.events: dict[str, SimulatedEvent] = {}
         self.history: dict[str, list[Occurrence]] = {}
@@ -165,17 +169,30 @@ class Person:
                 if isinstance(self.attributes.get(kind), str)
             }
 
-    def grant(self, channel: str, granted: bool) -> None:
-        """The latest word on marketing by this channel; `*` and `marketing` are a word on all of them."""
-        if channel in (EVERY_CHANNEL, "marketing"):
+    def grant(self, word: str, granted: bool) -> None:
+        """The latest word on marketing by this channel; `*` and `marketing` are a word on all of them.
+
+        `channel:purpose` is a word on messages of that purpose only.
+        """
+        channel, purpose = named(word)
+        self._told += 1
+        self._said[channel, purpose] = self._told, granted
+        if purpose != EVERY_PURPOSE:
+            return
+        if channel == EVERY_CHANNEL:
             self.consents = {EVERY_CHANNEL: granted}
         else:
             self.consents = {**self.consents, channel: granted}
 
-    def word(self, channel: str) -> bool | None:
-        """What this customer said about marketing by this channel; None for nothing."""
-        said = self.consents.get(channel)
-        return self.consents.get(EVERY_CHANNEL) if said is None else said
+    def word(self, channel: str, purpose: str | None = None) -> bool | None:
+        """What this customer said about marketing by this channel (for a purpose); None for nothing."""
+        wanted = {(c, p) for c in (channel, EVERY_CHANNEL) for p in (purpose or EVERY_PURPOSE, EVERY_PURPOSE)}
+        said = [self._said[each] for each in wanted if each in self._said]
+        return max(said)[1] if said else None
+
+    def words(self) -> list[bool | None]:
+        """What holds now of everything that was ever said."""
+        return [self.word(channel, purpose) for channel, purpose in self._said]
 
     def retag(self, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
         self.tags = (self.tags | frozenset(add)) - frozenset(remove)

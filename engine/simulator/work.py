@@ -26,7 +26,11 @@ def send(run: Simulation, enrolment: Enrolment, command: Send) -> Settled:
     assert isinstance(step, Message), "only a message step sends"
     person, at = enrolment.person, command.at
     verdict = decide(
-        (Request(person.profile_id, step.channels, step.category, at, enrolment.state.holdout),),
+        (
+            Request(
+                person.profile_id, step.channels, step.category, at, enrolment.state.holdout, step.purpose
+            ),
+        ),
         {person.profile_id: _policy_profile(person, step)},
         run.policy,
     )[0]
@@ -71,7 +75,7 @@ def _policy_profile(person: Person, step: Message) -> Profile:
         if channel == "webhook":
             addresses = {**addresses, channel: person.key}
         if step.category == "marketing":
-            word = person.word(channel)
+            word = person.word(channel, step.purpose)
             if word is not None:
                 consents[channel, "marketing"] = word
     return Profile(addresses, consents)

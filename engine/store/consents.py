@@ -13,12 +13,15 @@ from sqlalchemy.sql.selectable import TextualSelect
 
 from engine.store import batch
 
-EVERY_CHANNEL = "*"
+EVERY_CHANNEL = EVERY_PURPOSE = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """One entry: granted or withdrawn, at the logical instant `at`. Channel `*` means every channel."""
+    """One entry: granted or withdrawn, at the logical instant `at`.
+
+    Channel `*` means every channel, purpose `*` every purpose of the category.
+    """
 
     profile_id: str
     channel: str
@@ -27,30 +30,47 @@ class Consent:
     category: str = "marketing"
     source: str | None = None
     text_version: str | None = None
+    purpose: str = EVERY_PURPOSE
 
 
 @dataclass(frozen=True, slots=True)
 class CurrentConsents:
-    """What one profile consents to now: (category, channel) to the last entry's answer.
+    """What one profile consents to now: (category, channel, purpose) to the last entry's answer.
 
-    An entry for every channel speaks for the channels whose own entry is older.
+    An entry for every channel speaks for the channels whose own entry is older, and one for every purpose for
+    the purposes whose own entry is older. One for a purpose says nothing of messages without it.
     """
 
-    known: dict[tuple[str, str], tuple[bool, datetime, int]]
+    known: dict[tuple[str, str, str], tuple[bool, datetime, int]]
 
-    def granted(self, channel: str, category: str = "marketing") -> bool | None:
+    def granted(self, channel: str, category: str = "marketing", purpose: str = EVERY_PURPOSE) -> bool | None:
         """Whether it was granted last; None if nothing was ever recorded."""
-        own = self.known.get((category, channel))
-        every = self.known.get((category, EVERY_CHANNEL))
-        entries = [entry for entry in (own, every) if entry is not None]
+        entries = [
+            entry
+            for each in {channel, EVERY_CHANNEL}
+            for what in {purpose, EVERY_PURPOSE}
+            if (entry := self.known.get((category, each, what))) is not None
+        ]
         return max(entries, key=lambda entry: entry[1:])[0] if entries else None
 
-    def channels(self, category: str = "marketing") -> dict[str, bool]:
-        """Every channel with an entry of this category, `*` among them, to what holds for it now."""
+    def purposes(self, category: str = "marketing") -> set[str]:
+        """Purposes that an entry of this category was given for."""
+        return {what for kind, _, what in self.known if kind == category and what != EVERY_PURPOSE}
+
+    def answers(self, category: str = "marketing") -> dict[tuple[str, str], bool]:
+        """Every (channel, purpose) with an entry of this category to what holds for it now."""
         return {
-            channel: self.granted(channel, category) is True
-            for kind, channel in self.known
+            (channel, what): self.granted(channel, category, what) is True
+            for kind, channel, what in self.known
             if kind == category
+        }
+
+    def channels(self, category: str = "marketing") -> dict[str, bool]:
+        """Every channel with an entry for every purpose, `*` among them, to what holds for it now."""
+        return {
+            channel: word
+            for (channel, purpose), word in self.answers(category).items()
+            if purpose == EVERY_PURPOSE
         }
 
 
@@ -68,6 +88,7 @@ async def add_batch(connection: AsyncConnection, entries: Sequence[Consent]) -> 
         category="text",
         source="text",
         text_version="text",
+        purpose="text",
     )
     listed = ", ".join(names)
     await connection.execute(
@@ -80,9 +101,10 @@ async def add_batch(connection: AsyncConnection, entries: Sequence[Consent]) -> 
 
 def _current(condition: str = "") -> TextualSelect:
     return sa.text(f"""
-        SELECT DISTINCT ON (profile_id, channel, category) profile_id, channel, category, granted, at, id
+        SELECT DISTINCT ON (profile_id, channel, category, purpose)
+            profile_id, channel, category, purpose, granted, at, id
         FROM consents WHERE profile_id = ANY(CAST(:ids AS uuid[])) {condition}
-        ORDER BY profile_id, channel, category, at DESC, id DESC
+        ORDER BY profile_id, channel, category, purpose, at DESC, id DESC
     """).columns(profile_id=sa.Uuid(as_uuid=False))
 
 
@@ -98,7 +120,7 @@ async def current(
     result = await connection.execute(_CURRENT if at is None else _CURRENT_AT, values)
     found = {profile_id: CurrentConsents({}) for profile_id in ids}
     for row in result:
-        found[row.profile_id].known[(row.category, row.channel)] = (row.granted, row.at, row.id)
+        found[row.profile_id].known[row.category, row.channel, row.purpose] = (row.granted, row.at, row.id)
     return found
 
 

@@ -34,6 +34,7 @@ _ERASE: Final = (
     f"DELETE FROM identities WHERE {_MINE}",
     f"DELETE FROM consents WHERE {_MINE}",
     f"DELETE FROM static_segments WHERE {_MINE}",
+    f"DELETE FROM rfm WHERE {_MINE}",
     f"DELETE FROM entry_states WHERE {_MINE}",
     f"DELETE FROM crowd_members WHERE {_MINE}",
     # Ids that clients chose may say more than they should; ours takes their place.
@@ -149,6 +150,7 @@ _EXPORT: Final = {
         OR loser = ANY(CAST(:profiles AS uuid[])) ORDER BY id""",
     "consents": f"SELECT to_jsonb(c) FROM consents c WHERE {_MINE} ORDER BY at, id",
     "segments": f"SELECT to_jsonb(s) FROM static_segments s WHERE {_MINE} ORDER BY segment",
+    "rfm": f"SELECT to_jsonb(r) FROM rfm r WHERE {_MINE}",
     "events": f"SELECT to_jsonb(e) FROM events e WHERE {_MINE} ORDER BY occurred_at, sequence",
     "enrolments": f"SELECT to_jsonb(e) FROM enrolments e WHERE {_MINE} ORDER BY entered_at, id",
     "traces": f"SELECT to_jsonb(t) FROM traces t WHERE {_OWN} ORDER BY enrolment_id, seq",

@@ -40,6 +40,7 @@ _MOVED: Final = {
 """What goes over, and how each row that did is named."""
 _MOVES: Final = (
     "DELETE FROM static_segments WHERE profile_id = :loser",
+    "DELETE FROM rfm WHERE profile_id = :loser",
     # What entry remembers counts for the one customer that there is now; of two that settle the last trigger.
     """UPDATE entry_states s SET
             (pending_id, pending_at, pending_order, due_at) = (
@@ -158,6 +159,15 @@ async def get(connection: AsyncConnection, merge_id: int, *, lock: bool = False)
     )
     row = found.one_or_none()
     return None if row is None else Merge(*row)
+
+
+async def survivors(connection: AsyncConnection, merges: Sequence[int]) -> set[str]:
+    """Into whom others were merged."""
+    found = await connection.execute(
+        sa.text("SELECT survivor FROM merges WHERE id = ANY(CAST(:ids AS bigint[]))").columns(**_TYPES),
+        {"ids": list(merges)},
+    )
+    return {row.survivor for row in found}
 
 
 async def of_profile(

@@ -1,4 +1,4 @@
-"""What happened with one customer, newest first: events, messages, enrolments and merges on one line."""
+"""What happened with one customer, newest first: events, messages, consents, enrolments, merges."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-What = Literal["event", "message", "entered", "exited", "merged"]
+What = Literal["event", "message", "entered", "exited", "merged", "consent"]
 Mark = tuple[datetime, str]
 
 
@@ -18,7 +18,7 @@ Mark = tuple[datetime, str]
 class Moment:
     """One thing that happened at the logical instant `at`. `ref` names its row, and sorts within an instant.
 
-    `name`: the event, the template, the journey, or the profile that was merged.
+    `name`: the event, the template, the journey, the profile that was merged, or the consent's channel.
     """
 
     at: datetime
@@ -31,7 +31,11 @@ class Moment:
 _PARTS = (
     """SELECT occurred_at AS at, 'event' AS what, 'event/' || event_id AS ref, name,
             jsonb_build_object('properties', properties, 'source', source) AS details
-        FROM events WHERE profile_id = :id""",
+        FROM events WHERE profile_id = :id AND name <> 'consent.changed'""",
+    """SELECT at, 'consent', 'consent/' || id, channel,
+            jsonb_build_object('granted', granted, 'category', category, 'purpose', purpose, 'source', source,
+                               'text_version', text_version)
+        FROM consents WHERE profile_id = :id""",
     """SELECT at, 'message', 'message/' || enrolment_id || '/' || step, coalesce(template, step),
             jsonb_build_object('journey', journey, 'step', step, 'channel', channel, 'state', state,
                                'reason', reason, 'enrolment_id', enrolment_id)

@@ -16,7 +16,7 @@ from tests.docs.pages import ROOT, blocks
 
 PAGES = ROOT / "docs" / "errors"
 ACTIONS = {"score": ActionSignature("score", {"points": ("number", True)})}
-KAIROS = "policies: {gentle: {}}\n"
+KAIROS = "policies: {gentle: {}}\nconsent: {purposes: [newsletter]}\n"
 CATALOG = """\
 events:
   a: {properties: {x: number, total: number, tier: text}}
@@ -82,7 +82,7 @@ FRAMES: dict[str, tuple[str, str]] = {
     "json": ("templates/hello/wechat.json.j2", "<>"),
 }
 WHERE = {
-    "top": "J103 J104 J105 J205 J209 J310",
+    "top": "J103 J104 J105 J205 J209 J310 J325",
     "trigger": "J102 J201 J318 J408 J409 J508",
     "where": "J302 J304 J501 J502 J503 J504 J505 J506 J507 J510",
     "event": "J301",

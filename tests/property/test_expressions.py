@@ -50,6 +50,10 @@ leaves = st.one_of(
     st.builds('{}("{}"){}'.format, st.sampled_from(["first", "last"]), st.sampled_from(EVENTS), names),
     st.builds('{}("{}")'.format, st.sampled_from(["first", "last", "count"]), st.sampled_from(EVENTS)),
     st.builds('count("{}", "{}")'.format, st.sampled_from(EVENTS), st.sampled_from(["1d", "36500d"])),
+    st.builds('decayed("{}", "{}")'.format, st.sampled_from(EVENTS), st.sampled_from(["1s", "36500d"])),
+    st.builds(
+        'favourite("{}", {}, "9d")'.format, st.sampled_from(EVENTS), st.sampled_from(NAMES).map(quoted)
+    ),
     st.builds('total("{}", {}, "9d")'.format, st.sampled_from(EVENTS), st.sampled_from(NAMES).map(quoted)),
     st.sampled_from(['in_segment("s")', 'in_segment("circle")', 'in_segment("list")']),
 )

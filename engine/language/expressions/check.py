@@ -300,7 +300,9 @@ class _Checker:
                 case "segment":
                     known = self.scope.segments
                     self._known(argument, str(text), known, "segment", "unknown-segment")
-                case "within":
+                case "word":
+                    self._word(argument, str(text), event)
+                case "within" | "half_life":
                     pass
                 case _:
                     self._argument(node, argument, wanted)
@@ -316,6 +318,14 @@ class _Checker:
             "any",
         ):
             self._say(node, "types", f"`{name}` is {_a(types[name])} and has no total", "a number")
+
+    def _word(self, node: Tree, name: str, types: Mapping[str, str] | None) -> None:
+        if types is None:
+            return
+        if self._known(node, name, types, "property of the event", "unknown-property") and types[
+            name
+        ] not in ("text", "any"):
+            self._say(node, "types", f"`{name}` is {_a(types[name])} and has no favourite", "a text")
 
     def _argument(self, call: Call, node: Tree, wanted: Argument) -> None:
         found = self.type_of(node)

@@ -15,7 +15,8 @@ from hashlib import sha256
 from operator import attrgetter
 from typing import Any
 
-from engine.language.expressions import values
+from engine.language.catalogue import PERSONALISE
+from engine.language.expressions import fading, values
 from engine.language.expressions.facts import Facts, Occurrence
 from engine.language.expressions.parse import parse
 from engine.language.expressions.tree import (
@@ -36,6 +37,8 @@ from engine.language.lengths import parse_length
 from engine.language.types import Value, clean, coerce, number
 
 Closure = Callable[[Facts], Value]
+OF_EVERY_EVENT = frozenset({"name", "id", "occurred_at"})
+"""What events have beside their properties, and wins over properties of these names."""
 MAX_NESTING = 8
 """Segments, computed attributes and stages inside one another; deeper reads as null, and is a mistake that
 `check_definitions` finds."""
@@ -57,6 +60,7 @@ def evaluate(text: str, facts: Facts) -> Value:
 
 def with_computed(facts: Facts, names: Iterable[str]) -> dict[str, Any]:
     """The profile as templates see it: its attributes, and these computed ones."""
+    names = (PERSONALISE, *names)
     return {**facts.profile, **{name: evaluate(f"profile.{name}", facts) for name in names}}
 
 
@@ -168,6 +172,8 @@ def _path(root: str, names: tuple[str, ...]) -> Closure:
     if not names:
         return lambda facts: clean(whole(facts))
     name, deeper = names[0], names[1:]
+    if root == "profile" and name == PERSONALISE:
+        return lambda facts: None if deeper else facts.profile.get(PERSONALISE) is not False
     if root == "profile":
 
         def attribute(facts: Facts) -> Value:
@@ -293,6 +299,34 @@ def sum_of(amounts: Iterable[int | float]) -> int | float | None:
     return number(found) if abs(found) <= values.LARGEST else None
 
 
+def _favourite(event: str, name: str, within: timedelta | None) -> Closure:
+    if name in OF_EVERY_EVENT:
+        return lambda facts: None
+
+    def favourite(facts: Facts) -> Value:
+        times: dict[str, tuple[int, int]] = {}
+        for place, seen in enumerate(_seen(facts, event, within)):
+            value = seen.properties.get(name)
+            if isinstance(value, str):
+                times[value] = times.get(value, (0, 0))[0] + 1, place
+        return max(times, key=times.__getitem__) if times else None
+
+    return favourite
+
+
+def _decayed(event: str, half_life: timedelta | None) -> Closure:
+    if half_life is None:
+        return lambda facts: None
+    reach = fading.reach(half_life)
+
+    def decayed(facts: Facts) -> Value:
+        return fading.summed(
+            fading.left(facts.now - seen.at, half_life) for seen in _seen(facts, event, reach)
+        )
+
+    return decayed
+
+
 # --- functions --------------------------------------------------------------------------------------------
 
 
@@ -304,6 +338,10 @@ def _call(function: str, arguments: tuple[Tree, ...]) -> Closure:
             return _count(event, _within(rest))
         case "total", (Constant(str(event)), Constant(str(name)), *rest):
             return _total(event, name, _within(rest))
+        case "favourite", (Constant(str(event)), Constant(str(name)), *rest):
+            return _favourite(event, name, _within(rest))
+        case "decayed", (Constant(str(event)), *rest):
+            return _decayed(event, _within(rest))
         case "stage", ():
             return lambda facts: facts.stage if facts.stage is not None else defined(facts, "stage", "")
     parts = [compile_tree(argument) for argument in arguments]

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, get_args
 
 from engine.language.expressions.errors import ExpressionError, did_you_mean
-from engine.language.expressions.functions import LITERAL, SIGNATURES, Argument
+from engine.language.expressions.functions import LENGTHS, LITERAL, SHOWN, SIGNATURES, Argument
 from engine.language.expressions.tree import (
     Arithmetic,
     Call,
@@ -380,12 +380,13 @@ class _Reader:
 def _check_literal(name: str, argument: Tree, kind: Argument) -> None:
     if kind not in LITERAL:
         return
-    wanted = '"90d"' if kind == "within" else f"the {kind}'s name in quotes"
+    shown = SHOWN.get(kind, kind)
+    wanted = '"90d"' if kind in LENGTHS else f"the {shown}'s name in quotes"
     if not isinstance(argument, Constant) or not isinstance(argument.value, str):
         raise ExpressionError(
-            argument.offset, f"`{name}` needs a literal here, for its {kind}", wanted, code="arguments"
+            argument.offset, f"`{name}` needs a literal here, for its {shown}", wanted, code="arguments"
         )
-    if kind == "within":
+    if kind in LENGTHS:
         length = parse_length(argument.value)
         if length is None or not length:
             raise ExpressionError(

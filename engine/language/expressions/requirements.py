@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from engine.language.expressions import fading
 from engine.language.expressions.facts import NOTHING_DEFINED, Definitions
 from engine.language.expressions.parse import parse
-from engine.language.expressions.tree import Call, Constant, Occurred, Path, walk
+from engine.language.expressions.tree import Call, Constant, Occurred, Path, Tree, walk
 from engine.language.lengths import parse_length
 
 Place = tuple[str, str]
@@ -29,6 +30,8 @@ class Requirements:
     stage: bool = False
     consents: bool = False
     roots: set[str] = field(default_factory=set)
+    attributes: set[str] = field(default_factory=set)
+    """Those of the profile that are named."""
 
     def _event(self, name: str, within: timedelta | None) -> None:
         known = self.history.get(name, timedelta(0))
@@ -48,6 +51,10 @@ def requirements(texts: str | Iterable[str], definitions: Definitions = NOTHING_
     return needs
 
 
+def _length(node: Tree) -> timedelta | None:
+    return parse_length(node.value) if isinstance(node, Constant) and isinstance(node.value, str) else None
+
+
 def texts_of(place: Place, definitions: Definitions) -> list[str]:
     kind, name = place
     if kind == "segment":
@@ -64,6 +71,8 @@ def add_needs(text: str, needs: Requirements, definitions: Definitions) -> set[P
         match node:
             case Path(root, names):
                 needs.roots.add(root)
+                if root == "profile":
+                    needs.attributes.update(names[:1])
                 if root == "profile" and names and names[0] in definitions.computed:
                     uses.add(("computed", names[0]))
             case Occurred(_, event, _):
@@ -74,6 +83,10 @@ def add_needs(text: str, needs: Requirements, definitions: Definitions) -> set[P
                 within = last.value if isinstance(last, Constant) else None
                 given = len(rest) == (1 if node.function == "count" else 2)
                 needs._event(event, parse_length(str(within)) if given else None)
+            case Call("favourite", (Constant(str(event)), _, *rest)):
+                needs._event(event, _length(rest[0]) if rest else None)
+            case Call("decayed", (Constant(str(event)), half_life)):
+                needs._event(event, fading.reach(_length(half_life)))
             case Call("in_segment", (Constant(str(name)),)):
                 if name in definitions.segments:
                     uses.add(("segment", name))

@@ -31,6 +31,7 @@ from engine.store.tables.identity import (
 )
 from engine.store.tables.installation import api_keys, clock, workers
 from engine.store.tables.journeys import applies, journeys, missed_entries, plans, project
+from engine.store.tables.knowledge import rfm, rfm_cuts
 from engine.store.tables.pool import (
     CROWD_STATES,
     POOL_CHANNEL,
@@ -96,6 +97,8 @@ __all__ = [
     "pool_rows",
     "profiles",
     "project",
+    "rfm",
+    "rfm_cuts",
     "start_outbox",
     "static_segments",
     "suppressions",

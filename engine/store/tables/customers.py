@@ -46,6 +46,7 @@ consents = sa.Table(
     sa.Column("profile_id", Uuid, nullable=False),
     text("channel"),  # `*` for every channel
     text("category"),  # marketing | transactional
+    sa.Column("purpose", sa.Text, nullable=False, server_default="*"),  # `*` for every purpose
     sa.Column("granted", sa.Boolean, nullable=False),
     text("source", nullable=True),
     text("text_version", nullable=True),

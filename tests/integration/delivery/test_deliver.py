@@ -21,7 +21,8 @@ from engine.core.inputs import Settled
 from engine.core.plan import Condition, WaitLength
 from engine.delivery import Redirect, Retry, deliver
 from engine.language.installation import ChannelSettings
-from engine.store import events, traces
+from engine.store import consents, events, traces
+from engine.store.consents import Consent
 
 from .conftest import AT, ENTERED, PLAIN, World, key_of, message
 
@@ -521,3 +522,47 @@ async def test_the_next_channel_keeps_its_pace_too(world: World) -> None:
     again = await deliver(worker, orders)
     assert sorted(type(answer).__name__ for answer in again) == ["Retry", "Settled"]
     assert (len(sms.attempts), len(email.attempts)) == (2, 1)
+
+
+async def test_a_message_with_a_purpose_needs_a_consent_that_speaks_for_it(world: World) -> None:
+    world.fake("sms")
+    digest = world.plan(
+        replace(message(channels=("sms",), then="more"), purpose="newsletter"),
+        message("more", channels=("sms",)),
+    )
+    enrolment = await world.customer(digest, consent=())
+    profile_id = (await world.enrolment(enrolment)).profile_id
+
+    async def say(channel: str, granted: bool, purpose: str, minutes: int) -> None:
+        async with world.database.begin() as connection:
+            at = ENTERED + timedelta(minutes=minutes)
+            await consents.add_batch(connection, [Consent(profile_id, channel, granted, at, purpose=purpose)])
+
+    await say("sms", True, "*", 0)
+    await say("*", False, "newsletter", 1)
+    orders = [world.order(enrolment, digest), world.order(enrolment, digest, "more")]
+    first, second = await deliver(world.worker(), orders)
+    assert isinstance(first, Settled)
+    assert isinstance(second, Settled)
+    assert (first.result, first.reason, second.result) == ("skipped", "no_consent", "sent")
+    other = await world.again(enrolment, digest)
+    await say("sms", True, "newsletter", 2)
+    [answer] = await deliver(world.worker(), [world.order(other, digest)])
+    assert isinstance(answer, Settled)
+    assert answer.result == "sent"
+
+
+async def test_who_is_not_to_be_written_to_personally_gets_the_generic_variant(world: World) -> None:
+    sink = MemorySink()
+    for channel in ("sms", "email"):
+        world.adapters[channel] = OutboxAdapter(channel, Settings(), sink=sink)
+    by_sms, by_mail = world.plan(message(channels=("sms",))), world.plan(message(channels=("email",)))
+    about = {"first_name": "Lin", "personalise": False}
+    orders = [
+        world.order(await world.customer(digest, attributes=about), digest) for digest in (by_sms, by_mail)
+    ]
+    await deliver(world.worker(), orders)
+    assert sorted((kept.channel, sorted(kept.parts.items())) for kept in sink.messages.values()) == [
+        ("email", [("subject", "News"), ("text", "To everybody")]),
+        ("sms", [("text", "Hello you")]),
+    ]

@@ -194,6 +194,7 @@ class Said:
     granted: bool
     at: datetime
     category: str
+    purpose: str = "*"
 
 
 @dataclass
@@ -227,7 +228,7 @@ people = st.builds(
     attributes=st.fixed_dictionaries(
         {},
         optional={name: of_type(type_) for name, type_ in TYPES.items()}
-        | {"loyal": texts, "email": documents},
+        | {"loyal": texts, "email": documents, "personalise": st.booleans() | documents},
     ),
     addresses=st.fixed_dictionaries({}, optional={"email": texts, "phone": texts, "loyal": texts}),
     external_id=st.none() | texts,
@@ -244,6 +245,7 @@ people = st.builds(
             st.booleans(),
             instants,
             st.sampled_from(["marketing"] * 3 + ["other"]),
+            st.sampled_from(["*"] * 3 + ["news"]),
         ),
         max_size=4,
     ),
@@ -257,6 +259,9 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+INTERVAL = (
+    '(days_since(first("paid").occurred_at) - days_since(last("paid").occurred_at)) / (count("paid") - 1)'
+)
 LENGTHS = ["1d", "30d", "1h", "90m", "1d12h", "36500d", "1s"]
 lengths = st.sampled_from(LENGTHS).map(quoted)
 names = st.sampled_from(NAMES)
@@ -286,6 +291,8 @@ text_values = st.one_of(
     of_kind("text"),
     st.sampled_from(["stage()", "profile.email", "profile.external_id", "profile.locale", "profile.label"]),
     st.sampled_from(['last("paid").name', 'first("paid").id', "profile.loyal", "profile.phone"]),
+    st.builds('favourite({}, "sku")'.format, events),
+    st.builds('favourite("paid", {}, {})'.format, st.sampled_from(['"sku"', '"odd"', '"id"']), lengths),
 )
 number_leaves = st.one_of(
     number_literals,
@@ -296,7 +303,10 @@ number_leaves = st.one_of(
     st.builds("count({}, {})".format, events, lengths),
     st.builds('total({}, "total", {})'.format, events, lengths),
     st.builds('total({}, "total")'.format, events),
-    st.sampled_from(['total("paid", "sku")', 'total("cart.updated", "sku")', "profile.sum"]),
+    st.builds("decayed({}, {})".format, events, lengths),
+    st.sampled_from(
+        ['total("paid", "sku")', 'total("cart.updated", "sku")', "profile.sum", "profile.interval"]
+    ),
 )
 moment_leaves = st.one_of(
     of_kind("date", "datetime"),
@@ -325,6 +335,7 @@ any_value: st.SearchStrategy[str] = st.deferred(
 odd_values: st.SearchStrategy[str] = st.one_of(
     anything,
     of_kind("boolean", "object", "list"),
+    st.sampled_from(["profile.overdue", "profile.interval", "profile.personalise"]),
     st.sampled_from(["true", "false", "null", "profile.home", "profile.extra", "profile.unknown", "answers"]),
     st.sampled_from(["event.total", "trigger", "profile.tier.deep", 'last("paid").odd', "profile.home.a.b"]),
     st.deferred(lambda: conditions.map("({})".format)),
@@ -379,6 +390,8 @@ def catalogue(segment: str, where: str, label: str) -> Catalogue:
         profile={name: Property(type_) for name, type_ in TYPES.items()}
         | {
             "sum": Property("number", computed='total("paid", "total", "30d") / count("paid", "30d")'),
+            "interval": Property("number", computed=INTERVAL),
+            "overdue": Property("boolean", computed="days_since(last('paid')) > 1.5 * profile.interval"),
             "label": Property("text", computed=label),
             "loyal": Property("text"),
         },

@@ -82,6 +82,7 @@ async def settle(connection: AsyncConnection, population: Sequence[Person]) -> N
                 "granted": said.granted,
                 "at": said.at,
                 "category": said.category,
+                "purpose": said.purpose,
                 "place": place,
             }
             for place, said in enumerate(one.consents)
@@ -118,6 +119,7 @@ _CONSENT = {
     "granted": "boolean",
     "at": "timestamptz",
     "category": "text",
+    "purpose": "text",
     "place": "integer",
 }
 _INSERTS = [
@@ -128,8 +130,9 @@ _INSERTS = [
         "events",
     ),
     (
-        "INSERT INTO consents (profile_id, channel, granted, at, category) "
-        f"SELECT profile_id, channel, granted, at, category FROM {batch.records(**_CONSENT)} ORDER BY place",
+        "INSERT INTO consents (profile_id, channel, granted, at, category, purpose) "
+        "SELECT profile_id, channel, granted, at, category, purpose "
+        f"FROM {batch.records(**_CONSENT)} ORDER BY place",
         "consents",
     ),
     (

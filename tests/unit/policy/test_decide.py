@@ -100,3 +100,18 @@ def test_verdicts_come_in_the_order_of_the_requests() -> None:
 
 def test_a_profiles_repr_shows_no_address() -> None:
     assert "example.com" not in repr(Profile(BOTH))
+
+
+@pytest.mark.parametrize(
+    ("general", "own", "sends"),
+    [(True, None, True), (True, False, False), (None, True, True), (False, True, True), (None, None, False)],
+)
+def test_a_message_with_a_purpose_goes_by_the_word_that_speaks_for_it(
+    general: bool | None, own: bool | None, sends: bool
+) -> None:
+    said = {} if general is None else {("sms", "marketing"): general}
+    narrow = {} if own is None else {("sms", "marketing", "newsletter"): own}
+    asked = Request("p", ("sms",), "marketing", AT, purpose="newsletter")
+    assert isinstance(verdict(asked, Profile(BOTH, said, purposes=narrow)), Send) is sends
+    other = Request("p", ("sms",), "marketing", AT, purpose="offers")
+    assert isinstance(verdict(other, Profile(BOTH, said, purposes=narrow)), Send) is (general is True)

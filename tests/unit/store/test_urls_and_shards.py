@@ -37,9 +37,9 @@ def test_a_word_on_all_channels_counts_until_a_channel_has_a_later_one() -> None
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     consents = CurrentConsents(
         {
-            ("marketing", "*"): (True, noon, 2),
-            ("marketing", "sms"): (False, noon + timedelta(minutes=1), 3),
-            ("marketing", "email"): (False, noon, 1),
+            ("marketing", "*", "*"): (True, noon, 2),
+            ("marketing", "sms", "*"): (False, noon + timedelta(minutes=1), 3),
+            ("marketing", "email", "*"): (False, noon, 1),
         }
     )
     assert consents.channels() == {"*": True, "sms": False, "email": True}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from engine.language.catalogue import BUILT_IN_ATTRIBUTES, Catalogue
+from engine.language.catalogue import BUILT_IN_ATTRIBUTES, PERSONALISE, Catalogue
 from engine.language.expressions import tree as t
 from engine.language.expressions.closures import MAX_NESTING
 from engine.language.expressions.facts import Definitions
@@ -242,6 +242,10 @@ class _Walker:
                 return history.count(self.w, event, _within(rest))
             case t.Call("total", (t.Constant(str(event)), t.Constant(str(name)), *rest)):
                 return history.total(self.w, event, name, self._types(event), _within(rest))
+            case t.Call("favourite", (t.Constant(str(event)), t.Constant(str(name)), *rest)):
+                return history.favourite(self.w, event, name, self._types(event), _within(rest))
+            case t.Call("decayed", (t.Constant(str(event)), *rest)):
+                return history.decayed(self.w, event, _within(rest))
             case t.Call("stage"):
                 return self._stage(node.offset)
             case t.Call("lower", (argument,)):
@@ -289,7 +293,12 @@ class _Walker:
         return found
 
     def _attribute(self, name: str) -> Value:
+        if name == PERSONALISE:
+            found = f"p.attributes -> {self.w.bind(name, 'text')}"
+            return Scalar("boolean", f"(({found}) IS DISTINCT FROM CAST('false' AS jsonb))", True)
         about = self.setting.catalogue.profile.get(name) or BUILT_IN_ATTRIBUTES.get(name)
+        if about is not None and about.kept:
+            return history.rfm(self.w, name)
         type_ = "any" if about is None else about.type
         if name in _OWN_COLUMNS:
             column = f"to_jsonb(p.{name})"

@@ -26,7 +26,10 @@ class NotInSql(ValueError):
 
 @dataclass(slots=True)
 class Gathered:
-    """Rows of one table, aggregated for each profile. `columns`: SQL of an aggregate to its name."""
+    """Rows of one table, aggregated for each profile. `columns`: SQL of an aggregate to its name.
+
+    Without a `where` the table has one row a profile, and its columns are taken as they are.
+    """
 
     alias: str
     source: str
@@ -42,6 +45,11 @@ class Gathered:
     def joined(self, way: Way) -> str:
         """The `LEFT JOIN` that follows `profiles p`."""
         listed = ", ".join(f"{sql} AS {name}" for sql, name in self.columns.items())
+        if not self.where:
+            return (
+                f"LEFT JOIN (SELECT r.profile_id, {listed} FROM {self.source}) {self.alias} "
+                f"ON {self.alias}.profile_id = p.id"
+            )
         if way == "each":
             last = f" ORDER BY {self.order} LIMIT 1" if self.order else ""
             return (

@@ -126,6 +126,7 @@ def test_requirements_follow_definitions_and_keep_the_widest_window() -> None:
         tags=True,
         stage=True,
         roots={"profile"},
+        attributes={"c"},
     )
 
 
