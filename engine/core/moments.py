@@ -101,6 +101,32 @@ def _moment(day: date, came: date, found: Trigger, zone: ZoneInfo) -> Moment | N
         return None
 
 
+def days_coming(found: Trigger, zone_name: str, after: datetime, until: datetime) -> list[date]:
+    """The days whose moment lies in `after < at <= until`, for customers in that zone, whatever their dates:
+    of a trigger with a time of day of its own, or of an attribute of type date."""
+    zone = zone_of(zone_name)
+    day = (after - found.offset - _AROUND).date()
+    last = (until - found.offset + _AROUND).date()
+    days = []
+    while day <= last:
+        one = _moment(day, day, found, zone)
+        if one is not None and after < one.at <= until:
+            days.append(day)
+        day += DAY
+    return days
+
+
+def said_as(day: date, every: Every) -> tuple[str, ...]:
+    """How a date is written that comes round on this day: `MM-DD`, `DD`, or the whole date."""
+    if every == "once":
+        return (day.isoformat(),)
+    last = day.day == monthrange(day.year, day.month)[1]
+    if every == "month":
+        return tuple(f"{each:02}" for each in (range(day.day, 32) if last else (day.day,)))
+    leap = ("02-29",) if last and (day.month, day.day) == (2, 28) else ()
+    return (f"{day:%m-%d}", *leap)
+
+
 def next_moment(value: object, found: Trigger, zone_name: str, after: datetime) -> Moment | None:
     """The first moment strictly later than `after`; None if there is none within two hundred years."""
     if not isinstance(value, date):
