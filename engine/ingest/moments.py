@@ -306,12 +306,13 @@ class _Look:
             ids = (_about(key, moment) for key in before.get(one.profile_id, ()))
             told[_about(one.key, moment)] = [event_id(SOURCE, _message_id(self.journey.name, i)) for i in ids]
         wanted = {each for ids in told.values() for each in ids}
-        known = (await events.get_batch(self.connection, wanted)).keys() if wanted else ()
-        return [
-            self._moment(one.profile_id, moment.at, about, {"date": to_json(moment.date)})
-            for one, moment in come
-            if not any(each in known for each in told[about := _about(one.key, moment)])
-        ]
+        known = set(await events.get_batch(self.connection, wanted)) if wanted else set[str]()
+        new = []
+        for one, moment in come:
+            about = _about(one.key, moment)
+            if known.isdisjoint(told[about]):
+                new.append(self._moment(one.profile_id, moment.at, about, {"date": to_json(moment.date)}))
+        return new
 
     # --- campaigns ------------------------------------------------------------------------------------
 
