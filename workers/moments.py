@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from temporalio.client import Client
 
 from engine.core import describe
 from engine.ingest.moments import Ticker
 from engine.store.connection import AsyncEngine
+from engine.store.listening import Listener
+from engine.store.tables import PROJECT_CHANNEL
 from engine.temporal.periodic import Job, Jobs, Periodic
 
 log = logging.getLogger("kairos.moments")
+LOOK: Final = 600.0
+"""Seconds between two looks at the indexes, when nothing is applied."""
 
 
 def moments_of(database: AsyncEngine) -> Jobs:
@@ -39,4 +45,24 @@ async def run_moments(
 ) -> None:
     """Keeps the schedules and does what they say until `stop` is set. `others` are jobs beside moments."""
     log.info("moments: ready")
-    await Periodic(database, client, [moments_of(database), *others]).run(stop)
+    building = asyncio.create_task(_speed_up(database, stop))
+    try:
+        await Periodic(database, client, [moments_of(database), *others]).run(stop)
+    finally:
+        building.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await building
+
+
+async def _speed_up(database: AsyncEngine, stop: asyncio.Event) -> None:
+    """Keeps the indexes that journeys need until `stop` is set. Without them it only takes longer."""
+    ticker = Ticker(database)
+    async with Listener(database, PROJECT_CHANNEL) as listener:
+        while not stop.is_set():
+            try:
+                made, dropped = await ticker.speed_up()
+                if made or dropped:
+                    log.info("moments: %d indexes built, %d dropped", made, dropped)
+            except Exception as error:  # the database is away for a while
+                log.warning("indexes cannot be kept and are tried again: %s", type(error).__name__)
+            await listener.wait(LOOK, stop)

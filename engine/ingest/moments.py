@@ -34,7 +34,7 @@ from engine.language.expressions import parse, requirements
 from engine.language.expressions.sql import Column, Setting, column
 from engine.language.schedules import last_launch
 from engine.language.types import coerce, to_json
-from engine.store import events
+from engine.store import accelerators, events
 from engine.store import moments as store
 from engine.store.database import in_transaction
 from engine.store.events import Event
@@ -97,6 +97,19 @@ class Ticker:
         async with self.database.connect() as connection:
             edition = await self._book.edition(connection)
         return [(one, looks_every(one.plan, edition)) for one in edition.journeys if has_moments(one.plan)]
+
+    async def speed_up(self) -> tuple[int, int]:
+        """Builds the indexes that these journeys need, and drops those that none needs any more; how many."""
+        async with self.database.connect() as connection:
+            edition = await self._book.edition(connection)
+        wanted: list[accelerators.Accelerator] = []
+        for trigger in (one.plan.trigger for one in edition.journeys):
+            attribute = edition.catalogue.attribute(trigger.attribute or "")
+            if trigger.since is not None:
+                wanted += accelerators.for_event(trigger.since)
+            elif attribute is not None and attribute.computed is None:
+                wanted += accelerators.for_attribute(trigger.attribute or "", trigger.every)
+        return await accelerators.keep(self.database, wanted)
 
     async def tick(self, journey: str) -> Ticked:
         """Records every moment of a journey up to now. Harmless to repeat, and to run twice at once."""

@@ -134,6 +134,7 @@ class Periodic:
             try:
                 return await job.run()
             except Exception as error:
+                log.warning("%s failed: %s", id, type(error).__name__)
                 # Its text may hold a customer's values, and Temporal keeps it.
                 raise ApplicationError(f"{id} failed: {type(error).__name__}") from None
 
