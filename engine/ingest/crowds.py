@@ -57,11 +57,12 @@ async def ask(
     listed: Iterable[Named] | None = None,
     unreadable: int = 0,
     heard: Callable[[int], None] = lambda count: None,
+    campaign: bool = False,
     due_at: datetime | None = None,
 ) -> Asked:
     """Asks that everybody enters a journey; with `tag` who has it, with `listed` who is named there, with
-    `group` who is in it, as it is meant now, at the instant of entry. A campaign (`trigger: {audience: …}`) is
-    for the customers of its segment, and for no others.
+    `group` who is in it, as it is meant now, at the instant of entry. With `campaign` those of the segment that
+    the journey itself names.
 
     Args:
         given: what `trigger` then has.
@@ -72,10 +73,9 @@ async def ask(
     Raises:
         EntryRefused: no such journey, it takes nobody in by hand, it is not live, or not such properties.
     """
-    everybody = tag is None and group is None and listed is None
-    digest, plan = await enterable(connection, journey, campaign=everybody or due_at is not None)
+    digest, plan = await enterable(connection, journey, campaign=campaign)
     refuse_undeclared(plan, given)
-    if plan.trigger.kind == "audience" and group is None:
+    if campaign:
         group = await segments.named(connection, plan.trigger.segment or "")
     crowd_id = _new_id(datetime.now(UTC))
     members, not_one = 0, dict[int, int]()

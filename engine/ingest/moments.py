@@ -22,7 +22,6 @@ from zoneinfo import ZoneInfo, available_timezones
 from engine.core.identity import event_id
 from engine.core.moments import Moment, days_coming, moments, said_as
 from engine.core.plan import Plan, Trigger
-from engine.customers import segments
 from engine.ingest import crowds
 from engine.ingest.book import Book, Edition
 from engine.ingest.conditions import MOMENT, Judge
@@ -336,8 +335,7 @@ class _Look:
         due_at = self._due(after, until)
         if due_at is None:
             return await self._advance(until)
-        group = await segments.named(self.connection, self.trigger.segment or "")
-        await crowds.ask(self.connection, self.journey.name, {}, group=group, due_at=due_at)
+        await crowds.ask(self.connection, self.journey.name, {}, campaign=True, due_at=due_at)
         return await self._advance(until, 1)
 
     def _due(self, after: datetime, until: datetime) -> datetime | None:
