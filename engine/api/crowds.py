@@ -62,8 +62,8 @@ async def ask_for_crowd(
     request: Request, wanted: Annotated[shapes.CrowdRequest, Depends(_wanted)]
 ) -> shapes.CrowdAsked:
     """Asks that profiles enter a journey with a `manual` trigger: all of them, those with a tag, those in a
-    segment or for whom a condition holds, or those named here. A condition stays as it is now. Of a journey with
-    an `audience` nobody is named: it is launched for those in its segment.
+    segment or for whom a condition holds, or those named here. A condition stays as it is now. Of a journey
+    with an `audience` nobody is named: it is launched for those in its segment.
 
     It is taken up moments later; `GET /crowds/{id}` says how far it is.
     """

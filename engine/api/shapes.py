@@ -218,7 +218,7 @@ class Asked(Shape):
 
 class CrowdRequest(BaseModel):
     """Who is to enter: `all`, who has a `tag`, is in a `segment`, for whom a condition holds (`where`), or
-    those named by `identities` and `profile_ids`. None of them for a campaign, which names its segment itself."""
+    those named by `identities` and `profile_ids`. None of them for a campaign: it names its segment."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 
 def router(temporal: TemporalOption = None) -> None:
-    """Routes events to journeys, starts and wakes enrolments in Temporal, looks for moments that have come."""
+    """Routes events to journeys, starts and wakes enrolments in Temporal, looks for moments that came."""
     from engine.pool.waker import Waker
     from workers.moments import run_moments
     from workers.router import run_router

@@ -165,7 +165,7 @@ def trigger_at(stored: Mapping[str, Any], entered_at: datetime) -> datetime:
 
 
 def trigger_row(event: Event) -> dict[str, Any]:
-    """What an enrolment keeps of its trigger: properties flat beside `name id occurred_at`; of a moment, which
+    """What an enrolment keeps of its trigger: properties flat beside `name id occurred_at`; of a moment, that
     may tell of an event of its own, apart from them."""
     if event.name == MOMENT:
         kept = {"with": event.properties.get("with")}

@@ -61,8 +61,8 @@ async def ask(
     due_at: datetime | None = None,
 ) -> Asked:
     """Asks that everybody enters a journey; with `tag` who has it, with `listed` who is named there, with
-    `group` who is in it, as it is meant now, at the instant of entry. With `campaign` those of the segment that
-    the journey itself names.
+    `group` who is in it, as it is meant now, at the instant of entry. With `campaign` those of the segment
+    that the journey itself names.
 
     Args:
         given: what `trigger` then has.

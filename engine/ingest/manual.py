@@ -44,9 +44,7 @@ class Asked:
     duplicate: bool = False
 
 
-async def enterable(
-    connection: AsyncConnection, journey: str, *, campaign: bool = False
-) -> tuple[str, Plan]:
+async def enterable(connection: AsyncConnection, journey: str, *, campaign: bool = False) -> tuple[str, Plan]:
     """The live plan of a journey that takes people in by hand, and its digest.
 
     `campaign`: one with `trigger: {audience: …}` instead, which is launched as a whole.

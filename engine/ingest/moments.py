@@ -2,8 +2,8 @@
 
 Theory of operation. A journey's watermark says up to where its moments are recorded. A tick looks at the
 stretch from there to now, finds those who cross the line in it, and records an event for each, at the very
-instant of the crossing, together with the new watermark: slice by slice, a transaction each. So a tick that is
-killed goes on where it stopped, one that was missed is made up for by the next, and two at once do not add
+instant of the crossing, together with the new watermark: slice by slice, a transaction each. So a tick that
+is killed goes on where it stopped, one that was missed is made up for by the next, and two at once do not add
 up; an event that is there already is not recorded again. What comes of it, `reenter` and a pause included, is
 the router's to say.
 
@@ -193,7 +193,8 @@ class _Look:
 
     async def quiet(self) -> Ticked:
         trigger, tick = self.trigger, self.tick
-        assert trigger.quiet_for is not None and trigger.since is not None
+        assert trigger.quiet_for is not None
+        assert trigger.since is not None
         until = self.time.settle_by if self.time.exact else self.time.settle_by - HINDSIGHT
         if until <= tick.ticked_until:
             return NOTHING
@@ -214,7 +215,9 @@ class _Look:
         crossed = await self._still_quiet(found, trigger.quiet_for, own)
         recorded = await self._record(
             [
-                self._moment(event.profile_id, event.occurred_at + trigger.quiet_for, event.event_id, _of(event))
+                self._moment(
+                    event.profile_id, event.occurred_at + trigger.quiet_for, event.event_id, _of(event)
+                )
                 for event in crossed
             ]
         )
@@ -273,9 +276,7 @@ class _Look:
         come = [(one, moment) for one in found for moment in self._come(one, kind, until)]
         recorded = await self._record(await self._new(come))
         if len(found) >= self.limit:
-            return await self._advance(
-                tick.ticked_until, recorded, after=found[-1].profile_id, goal=until
-            )
+            return await self._advance(tick.ticked_until, recorded, after=found[-1].profile_id, goal=until)
         return await self._advance(until, recorded)
 
     def _days(self, kind: str, until: datetime) -> tuple[list[str], list[tuple[str, str]] | None]:
@@ -305,9 +306,7 @@ class _Look:
 
     def _computed(self, now: datetime) -> Column:
         installation = self.edition.installation
-        setting = Setting(
-            self.edition.catalogue, installation.time_zone, installation.consent["marketing"]
-        )
+        setting = Setting(self.edition.catalogue, installation.time_zone, installation.consent["marketing"])
         return column(parse(f"profile.{self.trigger.attribute}"), setting, now)
 
     async def _new(self, come: Sequence[tuple[Dated, Moment]]) -> list[Internal]:

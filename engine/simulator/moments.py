@@ -1,4 +1,4 @@
-"""What no event tells of: quiet for so long, a date that comes round, a campaign's launch, who is in a segment.
+"""What no event tells of: quiet for so long, a date that comes round, a campaign, who is in a segment.
 
 At one instant of a customer all that happens to them goes first; then moments, which let in like events of
 that instant; then timers. When nothing is left to do at an instant, membership of segments is looked at, and
@@ -133,9 +133,7 @@ class Moments:
         self._enter(person, journey, at, event.facts, event.id)
         return True
 
-    def _counts(
-        self, person: Person, journey: SimulatedJourney, event: SimulatedEvent, at: datetime
-    ) -> bool:
+    def _counts(self, person: Person, journey: SimulatedJourney, event: SimulatedEvent, at: datetime) -> bool:
         where = journey.where
         return where is None or where(self._run.facts_of(person, at, event, None)) is True
 
@@ -224,4 +222,3 @@ class Moments:
 
 def _due(each: tuple[datetime, int, SimulatedJourney, SimulatedEvent]) -> tuple[datetime, int]:
     return each[0], each[1]
-

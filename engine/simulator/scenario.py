@@ -145,8 +145,8 @@ def _warnings(result: ScenarioRun) -> list[str]:
     if result.scenario.policy is not None:
         warnings.append(f"`policy: {result.scenario.policy}`: caps and quiet hours are not applied yet")
     trigger = plan.trigger
-    if trigger.kind not in ("manual", "audience") and any(entry.kind == "enter" for entry in result.scenario.script):
-        warnings.append(
-            f"`enter` does nothing here: `{plan.journey}` is entered {describe.trigger(trigger)}"
-        )
+    if trigger.kind not in ("manual", "audience") and any(
+        entry.kind == "enter" for entry in result.scenario.script
+    ):
+        warnings.append(f"`enter` does nothing here: `{plan.journey}` is entered {describe.trigger(trigger)}")
     return warnings

@@ -46,13 +46,10 @@ from engine.simulator.settings import Surroundings
 from engine.simulator.work import perform, send
 
 
-
 class Simulation:
     """One run. Add people and what happens to them, then `run`."""
 
-    def __init__(
-        self, surroundings: Surroundings, journeys: Iterable[str], *, goes_on: bool = False
-    ) -> None:
+    def __init__(self, surroundings: Surroundings, journeys: Iterable[str], *, goes_on: bool = False) -> None:
         """Only `journeys` run. Every one of them must be among the plans of `surroundings`.
 
         `goes_on`: to the next moment of those whom nothing has let in by the end of their script.
@@ -326,7 +323,7 @@ class Simulation:
         at: datetime,
         id: str,
     ) -> None:
-        """Puts the customer into a `manual` journey, or launches a campaign for them alone, which lets them in
+        """Puts the customer into a `manual` journey, or launches a campaign for them alone, that lets them in
         if they are in its segment; `properties` become those of `trigger`."""
         if journey.plan.trigger.kind == "audience" and not self._moments.in_audience(person, journey, at):
             return

@@ -122,7 +122,7 @@ async def quiet_since(
     *,
     newest: bool,
 ) -> tuple[list[Event], tuple[datetime, str] | None]:
-    """Events of this name since which `length` has passed by `until`, and where the slice ended if it is full.
+    """Events of this name since which `length` has passed by `until`, and where a full slice ended.
 
     Args:
         after: the instant at which the line was crossed, and the event's id, of the last one seen.

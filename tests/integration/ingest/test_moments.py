@@ -1,4 +1,4 @@
-"""Moments on a real database: who crosses a line in a stretch of time is recorded once, at the very instant."""
+"""Moments on a real database: who crosses a line in a stretch of time is recorded once, at its instant."""
 
 from __future__ import annotations
 
@@ -343,9 +343,7 @@ async def test_who_had_the_moment_before_being_merged_does_not_have_it_again(wor
         await connection.execute(
             sa.text("UPDATE profiles SET merged_into = :s WHERE id = :l"), {"s": survivor, "l": loser}
         )
-        await connection.execute(
-            sa.text("UPDATE moment_ticks SET ticked_until = :at"), {"at": START}
-        )
+        await connection.execute(sa.text("UPDATE moment_ticks SET ticked_until = :at"), {"at": START})
     await world.tick("birthday", 5 * DAY)
     assert len(await world.moments("birthday")) == 1
 

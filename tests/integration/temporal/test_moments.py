@@ -1,4 +1,4 @@
-"""Moments as operators see them: schedules in Temporal that match what is live, and entries that come of them."""
+"""Moments as operators see them: schedules that match what is live, and entries that come of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ async def schedules(client: Client) -> set[str]:
 async def soon(look: Callable[[], Awaitable[bool]], what: str, seconds: float = 30) -> None:
     try:
         async with asyncio.timeout(seconds):
-            while not await look():
+            while True:
+                if await look():
+                    return
                 await asyncio.sleep(0.2)
     except TimeoutError:
         raise AssertionError(f"waited {seconds} s for {what}") from None
