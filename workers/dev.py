@@ -20,6 +20,7 @@ from engine.temporal.local import FOLDER, PORT
 from engine.temporal.server import UI_PORT, RunningServer, port_near, start_server
 from workers.api import run_api
 from workers.journeys import run_journeys
+from workers.moments import run_moments
 from workers.pool import run_pool
 from workers.router import run_router
 from workers.send import run_all_sends
@@ -78,7 +79,7 @@ async def run_workers(
     project: Path | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """API, router, journeys, sends and the pool until `stop` is set; one that fails ends all.
+    """API, router, moments, journeys, sends and the pool until `stop` is set; one that fails ends all.
 
     `ready` is told the API's address once it takes requests.
     """
@@ -103,6 +104,7 @@ async def run_workers(
                 stop=stop,
             )
         )
+        group.create_task(run_moments(found.database, found.client, stop))
         group.create_task(run_journeys(found.database, found.client, stop, project))
         group.create_task(run_all_sends(found.database, found.client, stop))
         group.create_task(run_pool(found.database, found.client, stop, project))

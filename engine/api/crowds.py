@@ -62,7 +62,8 @@ async def ask_for_crowd(
     request: Request, wanted: Annotated[shapes.CrowdRequest, Depends(_wanted)]
 ) -> shapes.CrowdAsked:
     """Asks that profiles enter a journey with a `manual` trigger: all of them, those with a tag, those in a
-    segment or for whom a condition holds, or those named here. A condition stays as it is now.
+    segment or for whom a condition holds, or those named here. A condition stays as it is now. Of a journey
+    with an `audience` nobody is named: it is launched for those in its segment.
 
     It is taken up moments later; `GET /crowds/{id}` says how far it is.
     """
@@ -75,7 +76,13 @@ async def ask_for_crowd(
             raise Problem(404, "no-such-journey", f"there is no journey {wanted.journey!r}")
         group = await _group(connection, wanted)
         return await asking.ask(
-            connection, wanted.journey, wanted.properties, tag=wanted.tag, group=group, listed=listed
+            connection,
+            wanted.journey,
+            wanted.properties,
+            tag=wanted.tag,
+            group=group,
+            listed=listed,
+            campaign=wanted.campaign,
         )
 
     try:

@@ -218,7 +218,7 @@ class Asked(Shape):
 
 class CrowdRequest(BaseModel):
     """Who is to enter: `all`, who has a `tag`, is in a `segment`, for whom a condition holds (`where`), or
-    those named by `identities` and `profile_ids`."""
+    those named by `identities` and `profile_ids`. None of them for a campaign: it names its segment."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -238,11 +238,17 @@ class CrowdRequest(BaseModel):
     profile_ids: list[UUID] | None = Field(default=None, max_length=10_000)
     properties: dict[str, Any] = Field(default_factory=dict, description="Become the trigger's properties.")
 
+    @property
+    def campaign(self) -> bool:
+        """Whether it is the journey itself that says who is to enter."""
+        named = (self.tag, self.segment, self.where, self.identities, self.profile_ids)
+        return not self.all and all(way is None for way in named)
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         listed = self.identities is not None or self.profile_ids is not None
         ways = (self.tag is not None, self.segment is not None, self.where is not None)
-        if sum((self.all, *ways, listed)) != 1:
+        if sum((self.all, *ways, listed)) > 1:
             raise ValueError("expected either all, tag, segment, where, or identities and profile_ids")
         return self
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from engine.core import codec, describe
 from engine.core.differences import Difference, differences
 from engine.core.plan import Plan
+from engine.ingest.moments import has_moments
 from engine.language.diagnostics import Diagnostic
 from engine.language.loader import Mapping as YamlMapping
 from engine.language.loader import load, plain_data
 from engine.language.project import CATALOGUE_PATH, INSTALLATION_PATH, Project
-from engine.store import clock, enrolments, holds, journeys, plans
+from engine.store import clock, enrolments, holds, journeys, moments, plans
 from engine.store import project as stored_project
 from engine.store.database import in_transaction
 from engine.store.journeys import Journey, Status
@@ -164,9 +165,12 @@ async def _apply(
     await journeys.apply_batch(
         connection, {name: (digest, files[f"journeys/{name}.yaml"]) for name, digest in wanted.items()}
     )
+    now = (await clock.load(connection)).now()
+    timed = {name for name in wanted if has_moments(project.plans[name])}
+    await moments.forget(connection, wanted.keys() - timed)
+    await moments.begin(connection, timed, now)
     missing = [j.name for j in changes.journeys if j.kind == "missing"] if archive_missing else []
     if missing:
-        now = (await clock.load(connection)).now()
         await journeys.set_status(connection, missing, "archived", now)
     digest = project_digest(files)
     if changes.any or missing:

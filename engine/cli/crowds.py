@@ -27,7 +27,7 @@ from engine.cli.session import (
 )
 from engine.core.identity import crowd_workflow_id
 from engine.ingest import crowds as asking
-from engine.ingest.manual import EntryRefused, enterable, refuse_undeclared
+from engine.ingest.manual import EntryRefused, NoCampaign, enterable, refuse_undeclared
 from engine.store import crowds
 from engine.store.crowds import Crowd
 
@@ -42,12 +42,14 @@ PATIENCE: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """All, or who has a tag, who is on a list, in a segment, or for whom a condition holds."""
+    """All, or who has a tag, who is on a list, in a segment, for whom a condition holds; or those whom a
+    campaign is for."""
 
     tag: str | None = None
     file: Path | None = None
     segment: str | None = None
     where: str | None = None
+    campaign: bool = False
 
 
 def enter_crowd(journey: str, who: Who, given: Mapping[str, Any], *, detach: bool, format: Format) -> None:
@@ -56,6 +58,9 @@ def enter_crowd(journey: str, who: Who, given: Mapping[str, Any], *, detach: boo
     async def work(database: AsyncEngine) -> tuple[Crowd, Path | None]:
         try:
             asked, rejects = await _ask(database, journey, who, given)
+        except NoCampaign as error:
+            ways = "a customer, or one of --all, --tag, --segment, --where and --file"
+            raise CommandError(f"{error}: {ways}") from None
         except EntryRefused as error:
             raise CommandError(str(error)) from None
         return (asked if detach else await _follow(database, asked)), rejects
@@ -76,7 +81,10 @@ async def _ask(
             group = None
             if who.segment is not None or who.where is not None:
                 group = await group_of(connection, who.segment, who.where)
-            return (await asking.ask(connection, journey, given, tag=who.tag, group=group)).crowd, None
+            asked = await asking.ask(
+                connection, journey, given, tag=who.tag, group=group, campaign=who.campaign
+            )
+            return asked.crowd, None
         _, plan = await enterable(connection, journey)
         refuse_undeclared(plan, given)  # before a long list is looked up
         try:

@@ -42,7 +42,7 @@ class Asked:
 
 
 def enter(
-    journey: Annotated[str, typer.Argument(help="A journey with `trigger: {manual: …}`.")],
+    journey: Annotated[str, typer.Argument(help="A journey with `trigger: {manual: …}` or `{audience: …}`.")],
     customer: Annotated[
         str | None, typer.Argument(help="Any identifier, KIND:VALUE, or a profile id.")
     ] = None,
@@ -64,13 +64,18 @@ def enter(
     project: ProjectOption = None,
     format: FormatOption = Format.text,
 ) -> None:
-    """Put a customer into a journey, or many at once. Exit code 1: the journey did not let them in."""
+    """Put a customer into a journey, or many at once, or launch a campaign for everybody whom it is for.
+
+    Exit code 1: the journey did not let them in.
+    """
     properties = dict(_property(each) for each in given or ())
     ways = (customer, tag, segment, where, file)
-    if everybody + sum(way is not None for way in ways) != 1:
+    said = everybody + sum(way is not None for way in ways)
+    if said > 1:
         refuse("enter", "expected a customer, or one of --all, --tag, --segment, --where and --file")
     if customer is None:
-        enter_crowd(journey, Who(tag, file, segment, where), properties, detach=detach, format=format)
+        who = Who(tag, file, segment, where, campaign=not said)
+        enter_crowd(journey, who, properties, detach=detach, format=format)
         return
     one = customer
 

@@ -15,6 +15,7 @@ from engine.cli.session import (
     FormatOption,
     ProjectOption,
     counted,
+    instant,
     on_database,
     print_json,
     refuse,
@@ -23,7 +24,7 @@ from engine.cli.session import (
 )
 from engine.ingest.operating import Action, CannotOperate, Operated, operate
 from engine.language.project import journey_name
-from engine.store import enrolments, journeys
+from engine.store import enrolments, journeys, moments
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncEngine
@@ -39,6 +40,7 @@ def listed(project: ProjectOption = None, format: FormatOption = Format.text) ->
         async with database.connect() as connection:
             known = await journeys.all_journeys(connection)
             counts = await enrolments.counts_by_digest(connection, known)
+            looked = await moments.standing(connection)
         found = [
             {
                 "journey": one.name,
@@ -46,12 +48,23 @@ def listed(project: ProjectOption = None, format: FormatOption = Format.text) ->
                 "version": one.version,
                 "digest": one.live_digest,
                 "under_way": sum(counts.get(one.name, {}).values()),
+                "moments_until": looked[one.name].ticked_until if one.name in looked else None,
+                "moments": looked[one.name].recorded if one.name in looked else None,
             }
             for one in known.values()
         ]
         new = [name for name in drafts if name not in known]
         found += [
-            {"journey": name, "status": "draft", "version": 0, "digest": None, "under_way": 0} for name in new
+            {
+                "journey": name,
+                "status": "draft",
+                "version": 0,
+                "digest": None,
+                "under_way": 0,
+                "moments_until": None,
+                "moments": None,
+            }
+            for name in new
         ]
         return sorted(found, key=lambda each: str(each["journey"]))
 
@@ -62,10 +75,16 @@ def listed(project: ProjectOption = None, format: FormatOption = Format.text) ->
         typer.echo("no journeys: `kairos apply` makes those of a folder live")
     else:
         rows = [
-            (each["journey"], each["status"], str(each["version"] or "-"), f"{each['under_way']:,}")
+            (
+                each["journey"],
+                each["status"],
+                str(each["version"] or "-"),
+                f"{each['under_way']:,}",
+                "-" if each["moments_until"] is None else instant(each["moments_until"]),
+            )
             for each in found
         ]
-        say(table(("journey", "status", "version", "under way"), rows))
+        say(table(("journey", "status", "version", "under way", "moments until (UTC)"), rows))
 
 
 def _in_folder(project: Path | None) -> list[str]:

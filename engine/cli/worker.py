@@ -45,18 +45,23 @@ def register(app: typer.Typer) -> None:
 
 
 def router(temporal: TemporalOption = None) -> None:
-    """Routes events to journeys, and starts and wakes enrolments in Temporal."""
+    """Routes events to journeys, starts and wakes enrolments in Temporal, looks for moments that came."""
     from engine.pool.waker import Waker
+    from workers.moments import run_moments
     from workers.router import run_router
 
     async def run(database: AsyncEngine, client: Client, stop: asyncio.Event) -> None:
-        await run_router(
-            database,
-            TemporalStarter(client),
-            runner=TemporalRunner(client),
-            waker=Waker(database, client),
-            stop=stop,
-        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                run_router(
+                    database,
+                    TemporalStarter(client),
+                    runner=TemporalRunner(client),
+                    waker=Waker(database, client),
+                    stop=stop,
+                )
+            )
+            group.create_task(run_moments(database, client, stop))
 
     _process("worker router", temporal, run)
 

@@ -49,7 +49,9 @@ _STEPS: dict[str, type[Any]] = {
     "effect": Effect,
     "stop": Stop,
 }
-_LENGTHS = frozenset({"length", "offset", "up_to", "within", "settle", "max_age", "max_lateness"})
+_LENGTHS = frozenset(
+    {"length", "offset", "up_to", "within", "settle", "quiet_for", "max_age", "max_lateness"}
+)
 
 
 def _default(field: Field[Any]) -> Any:

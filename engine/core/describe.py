@@ -63,6 +63,17 @@ def trigger(found: Trigger) -> str:
     """How a customer enters."""
     if found.kind == "manual":
         return "by hand, by the API or by another journey"
+    match found.kind:
+        case "segment":
+            side = "enters" if found.event == "segment.entered" else "leaves"
+            return f"when a customer {side} the segment {found.segment}"
+        case "quiet":
+            past = "" if found.quiet_for is None else length(found.quiet_for)
+            return f"once {past} have passed since the last {_event(found.since or '', found.where)}"
+        case "date":
+            return _date(found)
+        case "audience":
+            return f"everybody in the segment {found.segment}, {launches(found)}"
     text = f"on {found.event}"
     if found.where:
         text += f" where {found.where}"
@@ -73,6 +84,22 @@ def trigger(found: Trigger) -> str:
         if found.unless.where:
             text += f" where {found.unless.where}"
     return text
+
+
+def _date(found: Trigger) -> str:
+    side = ""
+    if found.offset:
+        side = f"{length(abs(found.offset))} {'before' if found.offset < timedelta(0) else 'after'} "
+    clock = "" if found.at is None else f" at {found.at}"
+    every = "once" if found.every == "once" else f"every {found.every}"
+    return f"{side}profile.{found.attribute}{clock}, {every}"
+
+
+def launches(found: Trigger) -> str:
+    """When a campaign is launched."""
+    if found.cron is not None:
+        return f"at each `{found.cron}`"
+    return "by hand" if found.at is None else f"at {found.at}"
 
 
 def reenter(found: Trigger) -> str:

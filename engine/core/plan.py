@@ -47,9 +47,13 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """`event` or `manual`. `reenter` is `never`, `after_exit`, `restart` or a length (`{every: 7d}`)."""
+    """What lets a customer enter. `reenter` is `never`, `after_exit`, `restart` or a length (`{every: 7d}`).
 
-    kind: Literal["event", "manual"]
+    `event` and `segment` are told by an event that happens (of a segment `event` is `segment.entered` or
+    `segment.left`). `quiet` and `date` are moments that no event tells of, `audience` is a campaign.
+    """
+
+    kind: Literal["event", "manual", "segment", "quiet", "date", "audience"]
     event: str | None = None
     where: Expression | None = None
     one_per: Expression | None = None
@@ -58,6 +62,19 @@ class Trigger:
     unless: Condition | None = None
     properties: dict[str, str] = field(default_factory=dict)
     """Declared by `manual: {plan: text}`: property name to type."""
+    segment: str | None = None
+    """Of `segment` and `audience`."""
+    quiet_for: timedelta | None = None
+    """Since the last event named `since` for which `where` holds when so long has passed."""
+    since: str | None = None
+    attribute: str | None = None
+    """Whose date comes round, `offset` later, `every` year, month, or once."""
+    offset: timedelta = timedelta(0)
+    every: Literal["year", "month", "once"] = "year"
+    at: str | None = None
+    """Of `date` the time of day `HH:MM`; of `audience` the instant (ISO text) of the launch."""
+    cron: str | None = None
+    """When an `audience` is launched, in the installation's time zone. Neither: by hand."""
 
 
 # --- steps: every one has `id`, `next` and a `kind` that tells it apart --------------------------------

@@ -12,7 +12,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from engine.core.calendar import zone_of
-from engine.core.plan import Condition, Plan
+from engine.core.plan import Condition, Plan, Trigger
 from engine.language.catalogue import Catalogue
 from engine.language.expressions import Facts, compile_expression, event_facts, history_up_to
 from engine.language.types import Value
@@ -20,6 +20,8 @@ from engine.store.events import Event
 
 MANUAL_ENTRY = "journey.enter"
 """Name of the internal event that asks for an entry by hand: properties `journey` and `with`."""
+MOMENT = "journey.moment"
+"""Name of the internal event that a moment of a journey has come: properties `journey` and `with`."""
 
 
 def is_own(event: Event, enrolment_id: str) -> bool:
@@ -131,10 +133,29 @@ def trigger_facts(
 
     Who entered in a crowd keeps only its id and properties: the name is that of every entry by hand.
     """
-    by_hand = plan.trigger.kind == "manual"
+    trigger = plan.trigger
+    by_hand = trigger.kind in ("manual", "audience")
     name = str(stored.get("name", MANUAL_ENTRY if by_hand else ""))
-    types = plan.trigger.properties if by_hand else _types(catalogue, name)
+    if name == MOMENT:
+        return _moment_facts(trigger, stored, entered_at, catalogue, zone)
+    types = trigger.properties if by_hand else _types(catalogue, name)
     return event_facts(name, str(stored.get("id", "")), trigger_at(stored, entered_at), stored, types, zone)
+
+
+def _moment_facts(
+    trigger: Trigger, stored: Mapping[str, Any], entered_at: datetime, catalogue: Catalogue, zone: tzinfo
+) -> dict[str, Value]:
+    """Of quiet the event that it is counted from, of a date what came round."""
+    given = stored.get("with")
+    given = given if isinstance(given, dict) else {}
+    if trigger.kind == "quiet":
+        name = str(given.get("name", ""))
+        at = trigger_at(given, entered_at)
+        return event_facts(name, str(given.get("id", "")), at, given, _types(catalogue, name), zone)
+    attribute = catalogue.attribute(trigger.attribute or "")
+    types = {} if attribute is None else {"date": attribute.type}
+    at = trigger_at(stored, entered_at)
+    return event_facts(MOMENT, str(stored.get("id", "")), at, given, types, zone)
 
 
 def trigger_at(stored: Mapping[str, Any], entered_at: datetime) -> datetime:
@@ -144,7 +165,11 @@ def trigger_at(stored: Mapping[str, Any], entered_at: datetime) -> datetime:
 
 
 def trigger_row(event: Event) -> dict[str, Any]:
-    """What an enrolment keeps of its trigger: properties flat beside `name id occurred_at`."""
+    """What an enrolment keeps of its trigger: properties flat beside `name id occurred_at`; of a moment, that
+    may tell of an event of its own, apart from them."""
+    if event.name == MOMENT:
+        kept = {"with": event.properties.get("with")}
+        return {**kept, "name": MOMENT, "id": event.event_id, "occurred_at": event.occurred_at.isoformat()}
     given = event.properties.get("with") if event.name == MANUAL_ENTRY else event.properties
     own = {"name": event.name, "id": event.event_id, "occurred_at": event.occurred_at.isoformat()}
     return {**(given if isinstance(given, dict) else {}), **own}

@@ -57,20 +57,26 @@ async def ask(
     listed: Iterable[Named] | None = None,
     unreadable: int = 0,
     heard: Callable[[int], None] = lambda count: None,
+    campaign: bool = False,
+    due_at: datetime | None = None,
 ) -> Asked:
     """Asks that everybody enters a journey; with `tag` who has it, with `listed` who is named there, with
-    `group` who is in it, as it is meant now, at the instant of entry.
+    `group` who is in it, as it is meant now, at the instant of entry. With `campaign` those of the segment
+    that the journey itself names.
 
     Args:
         given: what `trigger` then has.
         unreadable: lines of the list that name nobody.
+        due_at: when it was to be launched, if it has a schedule.
         heard: told how many of the list were looked up.
 
     Raises:
         EntryRefused: no such journey, it takes nobody in by hand, it is not live, or not such properties.
     """
-    digest, plan = await enterable(connection, journey)
+    digest, plan = await enterable(connection, journey, campaign=campaign)
     refuse_undeclared(plan, given)
+    if campaign:
+        group = await segments.named(connection, plan.trigger.segment or "")
     crowd_id = _new_id(datetime.now(UTC))
     members, not_one = 0, dict[int, int]()
     if listed is not None:
@@ -94,6 +100,7 @@ async def ask(
         given={name: to_json(value) for name, value in given.items()},
         unknown=len(not_one) + unreadable,
         total=members if listed is not None else None,
+        due_at=due_at,
     )
     crowd = await crowds.get(connection, crowd_id)
     assert crowd is not None
@@ -158,10 +165,12 @@ class Crowds:
 
         async def set_out(connection: AsyncConnection) -> None:
             time = await time_at(connection, self.wall())
+            # On a scaled clock lag changes nothing: they enter when they were to.
+            at = crowd.due_at if crowd.due_at is not None and time.exact else time.now
             asked = None
             if crowd.condition is not None:
-                asked = await segments.best_condition(connection, *segments.thawed(crowd.condition), time.now)
-            await crowds.set_out(connection, crowd, time.now, asked)
+                asked = await segments.best_condition(connection, *segments.thawed(crowd.condition), at)
+            await crowds.set_out(connection, crowd, at, asked)
 
         await in_transaction(self.database, set_out)
 

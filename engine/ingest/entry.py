@@ -18,7 +18,7 @@ from engine.core.consider import consider
 from engine.core.identity import one_per_text, workflow_id
 from engine.core.inputs import Due, Ended, EntryInput, EntryState, Triggered, UnlessSeen
 from engine.core.plan import Plan
-from engine.ingest.conditions import MANUAL_ENTRY, Judge, trigger_row
+from engine.ingest.conditions import MANUAL_ENTRY, MOMENT, Judge, trigger_row
 from engine.store.entries import EntryKey
 from engine.store.events import Event
 
@@ -86,12 +86,14 @@ def trigger_keys(
 ) -> dict[str, list[EntryKey]]:
     """Which entries each event triggers, by event id: the one place that judges `where` and `one_per`."""
     by_event: dict[str, list[LiveJourney]] = {}
-    by_hand: dict[str, LiveJourney] = {}
+    by_name: dict[tuple[str, str], LiveJourney] = {}
     for journey in journeys:
         if journey.plan.trigger.event is not None:
             by_event.setdefault(journey.plan.trigger.event, []).append(journey)
-        elif journey.plan.trigger.kind == "manual":
-            by_hand[journey.name] = journey
+        elif journey.plan.trigger.kind in ("manual", "audience"):
+            by_name[MANUAL_ENTRY, journey.name] = journey
+        else:
+            by_name[MOMENT, journey.name] = journey
     found: dict[str, list[EntryKey]] = {}
     for event in events:
         now = instant(event.occurred_at)
@@ -101,8 +103,8 @@ def trigger_keys(
                 one_per = None if trigger.one_per is None else judge.value(trigger.one_per, event, now)
                 key = EntryKey(journey.name, event.profile_id, one_per_text(one_per))
                 found.setdefault(event.event_id, []).append(key)
-        if event.name == MANUAL_ENTRY and event.properties.get("journey") in by_hand:
-            key = EntryKey(event.properties["journey"], event.profile_id, one_per_text(None))
+        if (event.name, named := str(event.properties.get("journey"))) in by_name:
+            key = EntryKey(named, event.profile_id, one_per_text(None))
             found.setdefault(event.event_id, []).append(key)
     return found
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from engine.core import describe
 from engine.core.codec import plan_from_json
 from engine.core.identity import enrolment_id, event_id, one_per_text, workflow_id
 from engine.core.inputs import Control, Exit
@@ -30,6 +31,10 @@ class EntryRefused(ValueError):
     """The journey cannot be entered by hand. The text says why and what to do."""
 
 
+class NoCampaign(EntryRefused):
+    """The journey does not say itself who is to enter."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """An entry that was asked for. If the router lets it in, the enrolment has this id."""
@@ -39,8 +44,10 @@ class Asked:
     duplicate: bool = False
 
 
-async def enterable(connection: AsyncConnection, journey: str) -> tuple[str, Plan]:
+async def enterable(connection: AsyncConnection, journey: str, *, campaign: bool = False) -> tuple[str, Plan]:
     """The live plan of a journey that takes people in by hand, and its digest.
+
+    `campaign`: one with `trigger: {audience: …}` instead, which is launched as a whole.
 
     Raises:
         EntryRefused: there is no such journey, it takes nobody in by hand, or it is not live.
@@ -52,9 +59,21 @@ async def enterable(connection: AsyncConnection, journey: str) -> tuple[str, Pla
     if status not in ("live", "paused"):
         raise EntryRefused(f"journey {journey!r} is {status}: nobody enters")
     plan = plan_from_json((await plans.by_digest(connection, [digest or ""]))[digest or ""])
-    if plan.trigger.kind != "manual":
+    if campaign and plan.trigger.kind != "audience":
+        raise NoCampaign(f"journey {journey!r} is no campaign: say who is to enter")
+    if plan.trigger.kind == "audience" and not campaign:
+        raise EntryRefused(
+            f"journey {journey!r} is a campaign for the segment {plan.trigger.segment!r}; "
+            f"`kairos enter {journey}` launches it for all of them"
+        )
+    if plan.trigger.kind == "event":
         raise EntryRefused(
             f"journey {journey!r} is entered by the event {plan.trigger.event!r}; "
+            "only a journey with `trigger: {manual: true}` is entered by hand"
+        )
+    if plan.trigger.kind not in ("manual", "audience"):
+        raise EntryRefused(
+            f"journey {journey!r} is entered {describe.trigger(plan.trigger)}; "
             "only a journey with `trigger: {manual: true}` is entered by hand"
         )
     return digest or "", plan

@@ -12,7 +12,7 @@ from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
 from engine.language.schema import VERBS
 from engine.language.step_rules import StepRules
 from engine.language.templating import TemplateUse
-from engine.language.words import Enterable, Lookup, Words
+from engine.language.words import Enterable, Lookup, Words, segment_event
 
 TRIGGER = "\0trigger"
 """Stands for a manual trigger among the events that can be `event`."""
@@ -44,6 +44,13 @@ def enterable(root: Mapping) -> Enterable:
     return Enterable(declared is not None, properties, steps, variants, tuple(enters))
 
 
+def _told_by(trigger: Mapping) -> str | None:
+    """The event that `trigger` then is: that of the trigger, or the one that it counts from."""
+    if "segment" in trigger.keys:
+        return segment_event(text_of(trigger.get("change")))
+    return text_of(trigger.get("event")) or text_of(trigger.get("since"))
+
+
 def check_journey(name: str, root: Mapping, words: Words, reporter: Reporter) -> list[TemplateUse]:
     """Report what is wrong with a journey beyond its shape; the templates that it uses, and where."""
     return _Journey(name, root, words, reporter).check()
@@ -58,7 +65,7 @@ class _Journey:
         self.look = Lookup(words, reporter)
         trigger = root.get("trigger")
         self.trigger = trigger if isinstance(trigger, Mapping) else Mapping(root.mark)
-        self.by_event = text_of(self.trigger.get("event"))
+        self.by_event = _told_by(self.trigger)
         self.base = Place(base_scope(words))
 
     def check(self) -> list[TemplateUse]:
@@ -94,7 +101,7 @@ class _Journey:
             declared = self.trigger.get("manual")
             if isinstance(declared, Mapping):
                 return {key: text_of(node) or "text" for key, node in declared.values.items()}
-            return {}
+            return {} if "date" not in self.trigger.keys else {"date": self._dated() or "any"}
         found = self.words.catalogue.event(name) if name is not None else None
         return None if found is None else types_of(found.properties)
 
@@ -112,14 +119,16 @@ class _Journey:
 
     def _trigger(self) -> None:
         node = self.trigger
+        for key in ("segment", "audience"):
+            if key in node.keys:
+                self.look.segment(node.get(key))
+        if "date" in node.keys:
+            self.look.dated(node.get("date"))
+        if "since" in node.keys:
+            self._early("since")
         if "event" not in node.keys:
             return
-        name = self.look.event(node.get("event"))
-        own = self._event_types(name) if name is not None else None
-        early = self.base.with_event(own)
-        why = "it is what the trigger's event becomes; use `event`"
-        early = early.without("trigger", why).without("answers", "no step has run yet")
-        check(node.get("where"), early, self.reporter, condition=True)
+        own, early = self._early("event")
         found = check(node.get("one_per"), early, self.reporter)
         one_per = node.get("one_per")
         if found is not None and found[1] in ("list", "object", "null") and one_per is not None:
@@ -154,6 +163,22 @@ class _Journey:
     def _goal_event(self) -> str | None:
         goal = self.root.get("goal")
         return text_of(goal.get("event")) if isinstance(goal, Mapping) else None
+
+    def _early(self, key: str) -> tuple[dict[str, str] | None, Place]:
+        """Checks the trigger's event and its `where`; its properties, and where expressions stand there."""
+        name = self.look.event(self.trigger.get(key))
+        own = self._event_types(name) if name is not None else None
+        early = self.base.with_event(own)
+        why = "it is what the trigger's event becomes; use `event`"
+        early = early.without("trigger", why).without("answers", "no step has run yet")
+        check(self.trigger.get("where"), early, self.reporter, condition=True)
+        return own, early
+
+    def _dated(self) -> str | None:
+        """The type of the attribute that a `date` trigger counts from."""
+        name = (text_of(self.trigger.get("date")) or "").removeprefix("profile.")
+        found = self.words.catalogue.attribute(name)
+        return None if found is None else found.type
 
     def _ends(self, steps: Node | None) -> None:
         saved = frozenset(

@@ -39,6 +39,7 @@ from engine.language import expressions
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
 from engine.language.scalars import DAYS, read_date, read_instant, read_length, read_percentage, read_time
 from engine.language.schema import VERBS
+from engine.language.words import segment_event
 
 DEFAULT_MAX_AGE = timedelta(days=90)
 DEFAULT_MAX_LATENESS = timedelta(hours=24)
@@ -129,7 +130,7 @@ class _Compiler:
             policy=text_of(root.get("policy")) or "default",
             max_age=max_age,
             max_lateness=_length(root.get("max_lateness"), DEFAULT_MAX_LATENESS),
-            run_as=cast(Literal["workflow", "pool"], text_of(root.get("run_as")) or "workflow"),
+            run_as=cast(Literal["workflow", "pool"], text_of(root.get("run_as")) or self._driver()),
             path=self._path,
         )
 
@@ -143,11 +144,9 @@ class _Compiler:
                 if isinstance(declared, Mapping)
                 else {}
             )
-            return Trigger("manual", properties=properties)
-        again = node.get("reenter")
-        reenter: Any = text_of(again) or "after_exit"
-        if isinstance(again, Mapping):
-            reenter = _length(again.get("every"), timedelta(0))
+            return Trigger("manual", properties=properties, reenter=_reenter(node))
+        if "event" not in node.keys:
+            return self._moment(node, _reenter(node))
         unless = node.get("unless")
         settle = node.get("settle")
         return Trigger(
@@ -155,9 +154,52 @@ class _Compiler:
             event=_text(node.get("event")),
             where=_expression(node.get("where")),
             one_per=_expression(node.get("one_per")),
-            reenter=reenter,
+            reenter=_reenter(node),
             settle=_length(settle, timedelta(0)) if settle is not None else None,
             unless=self._condition("unless", unless) if isinstance(unless, Mapping) else None,
+        )
+
+    def _driver(self) -> str:
+        """Audiences are for the pool, if the journey does not say otherwise."""
+        node = self._root.get("trigger")
+        return "pool" if isinstance(node, Mapping) and "audience" in node.keys else "workflow"
+
+    def _moment(self, node: Mapping, reenter: Any) -> Trigger:
+        if "segment" in node.keys:
+            name = _text(node.get("segment"))
+            return Trigger(
+                "segment",
+                event=segment_event(text_of(node.get("change"))),
+                where=_normal(f"event.segment == {json.dumps(name, ensure_ascii=False)}"),
+                reenter=reenter,
+                segment=name,
+            )
+        if "quiet_for" in node.keys:
+            return Trigger(
+                "quiet",
+                where=_expression(node.get("where")),
+                reenter=reenter,
+                quiet_for=_length(node.get("quiet_for"), timedelta(0)),
+                since=_text(node.get("since")),
+            )
+        if "date" in node.keys:
+            return Trigger(
+                "date",
+                reenter=reenter,
+                attribute=_text(node.get("date")).removeprefix("profile."),
+                offset=_length(node.get("offset"), timedelta(0)),
+                every=cast(Literal["year", "month", "once"], text_of(node.get("every")) or "year"),
+                at=text_of(node.get("at")),
+            )
+        schedule = node.get("schedule")
+        said = schedule if isinstance(schedule, Mapping) else Mapping(node.mark)
+        at, cron = text_of(said.get("at")), text_of(said.get("cron"))
+        return Trigger(
+            "audience",
+            reenter=reenter,
+            segment=_text(node.get("audience")),
+            at=None if at is None else self._instant(at),
+            cron=None if cron is None else " ".join(cron.split()),
         )
 
     def _goal(self, max_age: timedelta) -> Goal | None:
@@ -291,6 +333,13 @@ class _Compiler:
             )
         by = cast(Literal["profile", "enrolment"], text_of(spec.get("by")) or "profile")
         return Split(name, after, tuple(variants), by)
+
+
+def _reenter(trigger: Mapping) -> Any:
+    again = trigger.get("reenter")
+    if isinstance(again, Mapping):
+        return _length(again.get("every"), timedelta(0))
+    return text_of(again) or "after_exit"
 
 
 def _on_failure(spec: Mapping) -> OnFailure:

@@ -73,6 +73,7 @@ CODES: dict[str, str] = {
     "J220": "setting that the adapter refuses",
     "J221": "unknown region",
     "J222": "unknown kind of identifier",
+    "J223": "malformed schedule",
     "J301": "unknown event",
     "J302": "unknown property",
     "J303": "unknown template",

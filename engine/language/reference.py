@@ -52,7 +52,6 @@ def _journey() -> Iterator[str]:
     yield from _object("A journey", JOURNEY, apart=(TRIGGER, DEFINITIONS["steps"]))
     for name, form in TRIGGER.forms.items():
         yield from _object(f"`trigger: {{{name}: …}}`", form, parent="trigger")
-    yield f"Not in this version: {_named(TRIGGER.later)}."
     yield "## Steps"
     yield f"{STEP.doc[0].upper()}{STEP.doc[1:]}. Not in this version: {_named(VERBS_LATER)}."
     for verb, (shape, doc) in VERBS.items():

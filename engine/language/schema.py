@@ -259,6 +259,33 @@ _CONDITION = {
 }
 TYPE_NAME = Text(choices=TYPES)
 
+_REENTER = Field(
+    Either(
+        (
+            Text(choices=("never", "after_exit", "restart")),
+            Object(
+                "no more than once in so long",
+                {"every": Field(Text("positive_length"), "counted from the last entry", needed=True)},
+            ),
+        ),
+        "`never`, `after_exit`, `restart` or `{every: LENGTH}`",
+    ),
+    "whether and when a customer may enter again",
+    default="after_exit",
+)
+
+_SCHEDULE = Choice(
+    "when a campaign is launched",
+    "schedule",
+    {
+        "cron": Object(
+            "again and again",
+            {"cron": Field(Text("cron"), "minute, hour, day, month, day of the week", needed=True)},
+        ),
+        "at": Object("once", {"at": Field(Text("instant"), "the instant", needed=True)}),
+    },
+)
+
 TRIGGER = Choice(
     "what lets a customer enter",
     "trigger",
@@ -269,28 +296,50 @@ TRIGGER = Choice(
                 "event": Field(Text("event"), "the event", needed=True),
                 "where": _F_WHERE,
                 "one_per": Field(EXPRESSION, "one live enrolment per customer and this value"),
-                "reenter": Field(
-                    Either(
-                        (
-                            Text(choices=("never", "after_exit", "restart")),
-                            Object(
-                                "no more than once in so long",
-                                {
-                                    "every": Field(
-                                        Text("positive_length"), "counted from the last entry", needed=True
-                                    )
-                                },
-                            ),
-                        ),
-                        "`never`, `after_exit`, `restart` or `{every: LENGTH}`",
-                    ),
-                    "whether and when a customer may enter again",
-                    default="after_exit",
-                ),
+                "reenter": _REENTER,
                 "settle": Field(Text("positive_length"), "enter once no such event has come for so long"),
                 "unless": Field(
                     Object("drops the pending entry", _CONDITION), "and not at all if this came meanwhile"
                 ),
+            },
+        ),
+        "segment": Object(
+            "they enter or leave a segment",
+            {
+                "segment": Field(Text("label"), "the segment", needed=True),
+                "change": Field(
+                    Text(choices=("enters", "leaves")), "which of the two counts", default="enters"
+                ),
+                "reenter": _REENTER,
+            },
+        ),
+        "quiet_for": Object(
+            "so long has passed since their last such event",
+            {
+                "quiet_for": Field(Text("positive_length"), "how long", needed=True),
+                "since": Field(Text("event"), "the event", needed=True),
+                "where": Field(EXPRESSION, "which of these events count, judged when so long has passed"),
+                "reenter": _REENTER,
+            },
+        ),
+        "date": Object(
+            "a date of theirs comes round, in their time zone",
+            {
+                "date": Field(
+                    Text("profile_attribute"), "an attribute of type date or datetime", needed=True
+                ),
+                "offset": Field(Text("offset"), "so much later, or with `-` earlier, than the date"),
+                "at": Field(Text("time"), "the time of day", default="midnight; a datetime's own time"),
+                "every": Field(Text(choices=("year", "month", "once")), "how often", default="year"),
+                "reenter": _REENTER,
+            },
+        ),
+        "audience": Object(
+            "a campaign: everybody who is in a segment when it is launched",
+            {
+                "audience": Field(Text("label"), "the segment", needed=True),
+                "schedule": Field(_SCHEDULE, "when", default="launched by hand"),
+                "reenter": _REENTER,
             },
         ),
         "manual": Object(
@@ -300,11 +349,11 @@ TRIGGER = Choice(
                     Either((Boolean(only=True), Table(TYPE_NAME)), "`true`, or properties and their types"),
                     "`true`, or the properties that `trigger` then has",
                     needed=True,
-                )
+                ),
+                "reenter": _REENTER,
             },
         ),
     },
-    later=("segment", "quiet_for", "date", "audience"),
 )
 
 JOURNEY = Object(
@@ -348,7 +397,9 @@ JOURNEY = Object(
         "policy": Field(Text("label"), "a named policy of `kairos.yaml`", default="default"),
         "max_age": Field(Text("positive_length"), "older enrolments end as `expired`", default="90d"),
         "max_lateness": Field(_LENGTH, "a message later than this is skipped", default="24h"),
-        "run_as": Field(Text(choices=("workflow", "pool")), "which driver", default="workflow"),
+        "run_as": Field(
+            Text(choices=("workflow", "pool")), "which driver", default="`workflow`; `pool` for an audience"
+        ),
         "steps": Field(_STEPS, "the steps, from top to bottom", needed=True),
     },
 )

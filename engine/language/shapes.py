@@ -11,7 +11,7 @@ from collections.abc import Callable
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
 
-from engine.language import scalars
+from engine.language import scalars, schedules
 from engine.language.regions import is_region
 
 
@@ -140,6 +140,19 @@ KINDS: dict[str, TextKind] = {
         "a region's two capital letters, such as `CN`",
         is_region,
         "^[A-Z]{2}$",
+    ),
+    "profile_attribute": TextKind(
+        "J208",
+        "attribute of the profile",
+        "an attribute such as `profile.birthday`",
+        _matches(rf"profile\.{_WORD}"),
+        rf"^profile\.{_WORD}$",
+    ),
+    "cron": TextKind(
+        "J223",
+        "schedule",
+        "five fields as in cron: minute, hour, day, month, day of the week, such as `0 10 * * MON`",
+        schedules.is_cron,
     ),
     "rate": TextKind(
         "J216",

@@ -240,7 +240,7 @@ class StepRules:
             self.reporter.error(
                 "J318",
                 node.mark,
-                f"`{text_of(node)}` cannot be entered by a step: its trigger is an event",
+                f"`{text_of(node)}` cannot be entered by a step: its trigger is not `manual`",
                 expected="a journey with trigger `manual`",
             )
             return

@@ -42,6 +42,11 @@ class Words:
         return tuple(dict.fromkeys((*CHANNELS, *self.installation.channels)))
 
 
+def segment_event(change: str | None) -> str:
+    """The event that says that somebody enters or leaves a segment."""
+    return "segment.left" if change == "leaves" else "segment.entered"
+
+
 def template_channels(paths: Collection[str]) -> dict[str, frozenset[str]]:
     """Template name to channels, from paths such as `templates/cart-reminder/sms.text.j2`."""
     found: dict[str, set[str]] = {}
@@ -73,6 +78,9 @@ class Lookup:
         self._unknown("J301", node, "event", name, self.words.catalogue.event_names(), hint)
         return None
 
+    def segment(self, node: Node | None) -> str | None:
+        return self._among("J304", node, "segment", self.words.catalogue.segments)
+
     def tag(self, node: Node) -> None:
         self._among("J305", node, "tag", self.words.catalogue.tags)
 
@@ -87,6 +95,27 @@ class Lookup:
 
     def purpose(self, node: Node | None) -> str | None:
         return self._among("J325", node, "purpose", self.words.installation.purposes)
+
+    def dated(self, node: Node | None) -> str | None:
+        """The type of an attribute that a trigger counts from, `profile.NAME`; None if it has no date."""
+        text = text_of(node)
+        root, _, name = (text or "").partition(".")
+        if not isinstance(node, Scalar) or root != "profile" or not name.isidentifier():
+            return None
+        catalogue = self.words.catalogue
+        found = catalogue.attribute(name)
+        if found is None:
+            self._unknown("J308", node, "attribute", name, catalogue.attribute_names())
+        elif found.type in ("date", "datetime"):
+            return found.type
+        else:
+            self.reporter.error(
+                "J506",
+                node.mark,
+                f"`profile.{name}` is of type {found.type}",
+                expected="an attribute of type date or datetime",
+            )
+        return None
 
     def journey(self, node: Node | None) -> Enterable | None:
         name = self._among("J307", node, "journey", self.words.journeys)
@@ -139,7 +168,7 @@ class Lookup:
 
 def _where(code: str) -> str | None:
     match code:
-        case "J301" | "J305" | "J311":
+        case "J301" | "J304" | "J305" | "J308" | "J311":
             return "declare it in `journeys/catalog.yaml`"
         case "J303":
             return "a template is a folder under `templates/`"

@@ -27,7 +27,7 @@ def change(run: Simulation, person: Person, given: Change) -> None:
             _consent(run, person, channel, granted, at)
     elif given.kind == "enter":
         journey = run.journeys.get(given.journey or "")
-        if journey is not None and journey.plan.trigger.kind == "manual":
+        if journey is not None and journey.plan.trigger.kind in ("manual", "audience"):
             run.enter(person, journey, given.data, at, given.id)
     elif given.kind in ("pause", "resume"):
         for journey in run.journeys.values():

@@ -99,10 +99,11 @@ def _simulate(
     crowd = Crowd(run, source)
     for message in stream:
         crowd.take(message)
+    told_until = until or (stream[-1].at if stream else None)
     for person in crowd.people:
         if controls:
             person.script = _with(controls, person.script)
-        run.add(person)
+        run.add(person, until=told_until)
     run.run(until)
     run.enrolments.sort(key=lambda enrolment: (enrolment.entered_at, enrolment.id))
     reports = {

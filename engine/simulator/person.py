@@ -36,6 +36,8 @@ class SimulatedEvent:
     order: int
     facts: dict[str, Any]
     enrolment_id: str | None = None
+    made: bool = False
+    """By the engine, not told from outside."""
 
 
 @dataclass(slots=True, eq=False)
@@ -114,6 +116,21 @@ class Enrolment:
         ]
 
 
+@dataclass(slots=True, eq=False)
+class Awaited:
+    """What a customer waits for beside enrolments: see `engine.simulator.moments`."""
+
+    quiet: list[tuple[datetime, int, SimulatedJourney, SimulatedEvent]] = field(default_factory=list)
+    """When so long has passed since an event, ascending."""
+    since: dict[str, list[SimulatedEvent]] = field(default_factory=dict)
+    """Events that some journey counts from, ascending."""
+    fired: dict[str, datetime] = field(default_factory=dict)
+    """Journey to its last moment."""
+    inside: frozenset[str] | None = None
+    """Segments that the customer is in; None before the first look."""
+    next_at: datetime | None = None
+
+
 class Person:
     """One customer. Written only by the simulation and the changes it applies."""
 
@@ -144,6 +161,9 @@ class Person:
         """Events that the engine itself made at this instant."""
         self.open: deque[tuple[Enrolment, Ask | Send | Perform]] = deque()
         self.last_message: SentMessage | None = None
+        self.awaited = Awaited()
+        self.script_ends_at: datetime | None = None
+        """When the last of what is told from outside happens."""
 
     @property
     def external_id(self) -> str | None:
@@ -211,7 +231,9 @@ class Person:
 
     def next_at(self) -> datetime | None:
         """The next instant at which something happens to this customer."""
-        found: datetime | None = self.script[0].at if self.script else None
+        found = self.awaited.next_at
+        if self.script and (found is None or self.script[0].at < found):
+            found = self.script[0].at
         for row in self.settling:
             due_at = row.state.due_at
             if due_at is not None and (found is None or due_at < found):

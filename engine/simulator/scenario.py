@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from engine.core import describe
 from engine.core.identity import event_id, profile_key
 from engine.core.plan import Plan, Split
 from engine.language.catalogue import Catalogue
@@ -69,7 +70,7 @@ def run_scenario(
             dict(scenario.variant), scenario.holdout, dict(scenario.answers), frozenset(scenario.fails)
         ),
     )
-    run = Simulation(surroundings, (plan.journey,))
+    run = Simulation(surroundings, (plan.journey,), goes_on=True)
     start = scenario.start.astimezone(UTC)
     person = Person(_key(scenario))
     identify(run, person, described(scenario.profile))
@@ -77,7 +78,7 @@ def run_scenario(
     # Controls before events of the same instant; apart from that the order of the file.
     happenings.sort(key=lambda each: (each.at, not _is_control(each), each.order))
     person.script.extend(happenings)
-    run.add(person)
+    run.add(person, start)
     run.run()
     result = ScenarioRun(scenario, plan, start, person, person.enrolments, run.refused[plan.journey], [], run)
     result.warnings = _warnings(result)
@@ -144,8 +145,8 @@ def _warnings(result: ScenarioRun) -> list[str]:
     if result.scenario.policy is not None:
         warnings.append(f"`policy: {result.scenario.policy}`: caps and quiet hours are not applied yet")
     trigger = plan.trigger
-    if trigger.kind == "event" and any(entry.kind == "enter" for entry in result.scenario.script):
-        warnings.append(
-            f"`enter` does nothing here: `{plan.journey}` is entered by the event `{trigger.event}`"
-        )
+    if trigger.kind not in ("manual", "audience") and any(
+        entry.kind == "enter" for entry in result.scenario.script
+    ):
+        warnings.append(f"`enter` does nothing here: `{plan.journey}` is entered {describe.trigger(trigger)}")
     return warnings

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -34,26 +35,29 @@ from engine.core.inputs import (
     Triggered,
     UnlessSeen,
 )
-from engine.language.expressions import Facts, compile_expression, event_facts
+from engine.language.expressions import Definitions, Facts, compile_expression, event_facts
 from engine.language.types import to_json, typed
 from engine.policy import Settings
 from engine.simulator.changes import change
 from engine.simulator.journey import SimulatedJourney
+from engine.simulator.moments import MANUAL, Moments
 from engine.simulator.person import EVERY_CHANNEL, Enrolment, EntryRow, Person, SimulatedEvent
 from engine.simulator.settings import Surroundings
 from engine.simulator.work import perform, send
-
-_MANUAL = "journey.enter"
 
 
 class Simulation:
     """One run. Add people and what happens to them, then `run`."""
 
-    def __init__(self, surroundings: Surroundings, journeys: Iterable[str]) -> None:
-        """Only `journeys` run. Every one of them must be among the plans of `surroundings`."""
+    def __init__(self, surroundings: Surroundings, journeys: Iterable[str], *, goes_on: bool = False) -> None:
+        """Only `journeys` run. Every one of them must be among the plans of `surroundings`.
+
+        `goes_on`: to the next moment of those whom nothing has let in by the end of their script.
+        """
         self.surroundings = surroundings
         self.journeys = {name: SimulatedJourney(surroundings.plans[name]) for name in journeys}
         self.definitions = surroundings.definitions()
+        self._definitions: dict[frozenset[str], Definitions] = {}
         self.attribute_types = surroundings.attribute_types()
         self.zone: tzinfo = surroundings.zone()
         self.policy = Settings(surroundings.installation.consent)
@@ -69,12 +73,14 @@ class Simulation:
         self._heard: dict[str, bool] = {}
         for journey in self.journeys.values():
             trigger = journey.plan.trigger
-            if trigger.kind == "event" and trigger.event is not None:
+            if trigger.event is not None:
                 self._triggers.setdefault(trigger.event, []).append(journey)
         self.now: datetime | None = None
         """The last instant at which anything happened."""
         self._heap: list[tuple[datetime, int, Person]] = []
         self._orders = 0
+        self.goes_on = goes_on
+        self._moments = Moments(self)
 
     # --- from outside -----------------------------------------------------------------------------------
 
@@ -101,8 +107,15 @@ class Simulation:
     def typed_attributes(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return typed(values, self.attribute_types, self.zone)
 
-    def add(self, person: Person) -> None:
-        """Takes the person in; its script must be sorted by time."""
+    def add(self, person: Person, since: datetime | None = None, until: datetime | None = None) -> None:
+        """Takes the person in; its script must be sorted by time.
+
+        `since`: when we begin to look at them, if before anything happens; `until`: the end of what is told.
+        """
+        script = person.script
+        person.script_ends_at = until or (script[-1].at if script else since)
+        if self._moments.any and (since is not None or script):
+            self._moments.begin(person, since or script[0].at)
         self._schedule(person, len(self._heap))
 
     def run(self, until: datetime | None = None) -> None:
@@ -122,12 +135,19 @@ class Simulation:
     # --- one instant ------------------------------------------------------------------------------------
 
     def _instant(self, person: Person, at: datetime) -> None:
+        moments = self._moments
         while True:
             self._drain(person, at)
+            if moments.any and moments.fire(person, at):
+                continue
             if self._fire(person, at):
                 continue
             if not person.open:
-                return
+                if not moments.any:
+                    return
+                if moments.look(person, at):
+                    continue
+                return moments.plan_ahead(person, at)
             enrolment, command = person.open.popleft()
             if not enrolment.live:
                 continue
@@ -170,7 +190,7 @@ class Simulation:
             due_at = row.state.due_at
             restart = row.journey.plan.trigger.reenter == "restart"
             if due_at is not None and due_at <= at and restart is restarts:
-                self._consider(person, row, Due(at))
+                self.consider(person, row, Due(at))
                 settled = True
         return settled
 
@@ -182,6 +202,8 @@ class Simulation:
         if of_message and event.enrolment_id is None:
             self._of_last_message(person, event)
         person.remember(event)
+        if self._moments.any:
+            self._moments.saw(person, event)
         for enrolment in tuple(person.live):
             self._see(enrolment, event)
         if person.measured:
@@ -191,7 +213,7 @@ class Simulation:
             if journey.unless_event == name and row.state.pending_id is not None:
                 facts = self.facts_of(person, at, event, person.events.get(row.state.pending_id))
                 if journey.unless is None or journey.unless(facts) is True:
-                    self._consider(person, row, UnlessSeen(event.id, at, at))
+                    self.consider(person, row, UnlessSeen(event.id, at, at))
         triggered = self._triggers.get(name)
         if triggered:
             for journey in triggered:
@@ -260,10 +282,11 @@ class Simulation:
         if journey.where is not None and journey.where(facts) is not True:
             return
         value = None if journey.one_per is None else to_json(journey.one_per(facts))
-        row = self._row(person, journey, value)
-        self._consider(person, row, Triggered(event.id, event.at, event.at, event.order))
+        row = self.row(person, journey, value)
+        self.consider(person, row, Triggered(event.id, event.at, event.at, event.order))
 
-    def _row(self, person: Person, journey: SimulatedJourney, value: Any) -> EntryRow:
+    def row(self, person: Person, journey: SimulatedJourney, value: Any = None) -> EntryRow:
+        """The entry of this customer for this `one_per` value."""
         one_per = one_per_text(value)
         row = person.rows.get((journey.name, one_per))
         if row is None:
@@ -280,11 +303,17 @@ class Simulation:
         enrolment_id: str | None = None,
     ) -> None:
         """An event that the engine itself makes. Left out where no journey could notice it."""
-        heard = self._heard.get(name)
-        if heard is None:
-            heard = self._heard[name] = name in self._spoken
-        if heard:
-            person.pending.append(self.event(name, at, properties, event_id("engine", id), enrolment_id))
+        if self.heard(name):
+            event = self.event(name, at, properties, event_id("engine", id), enrolment_id)
+            event.made = True
+            person.pending.append(event)
+
+    def heard(self, *names: str) -> bool:
+        """Whether any journey could notice an event of one of these names."""
+        for name in names:
+            if name not in self._heard:
+                self._heard[name] = name in self._spoken
+        return any(self._heard[name] for name in names)
 
     def enter(
         self,
@@ -294,10 +323,13 @@ class Simulation:
         at: datetime,
         id: str,
     ) -> None:
-        """Puts the customer into a `manual` journey; `properties` become those of `trigger`."""
+        """Puts the customer into a `manual` journey, or launches a campaign for them alone, that lets them in
+        if they are in its segment; `properties` become those of `trigger`."""
+        if journey.plan.trigger.kind == "audience" and not self._moments.in_audience(person, journey, at):
+            return
         types = journey.plan.trigger.properties
-        facts = event_facts(_MANUAL, id, at, properties, types, self.zone)
-        event = SimulatedEvent(id, _MANUAL, at, self.next_order(), facts)
+        facts = event_facts(MANUAL, id, at, properties, types, self.zone)
+        event = SimulatedEvent(id, MANUAL, at, self.next_order(), facts)
         person.remember(event, counted=False)
         self._trigger(person, journey, event)
 
@@ -325,9 +357,10 @@ class Simulation:
             {"journey": enrolment.journey.name, "exit": exit},
             f"{enrolment.id}/exited",
         )
-        self._consider(person, enrolment.row, Ended(enrolment.id, at))
+        self.consider(person, enrolment.row, Ended(enrolment.id, at))
 
-    def _consider(self, person: Person, row: EntryRow, given: EntryInput) -> None:
+    def consider(self, person: Person, row: EntryRow, given: EntryInput) -> None:
+        """Hands one input to an entry and takes what is decided."""
         journey = row.journey
         row.state, decisions = consider(
             journey.plan,
@@ -407,9 +440,19 @@ class Simulation:
             trigger=None if trigger is None else trigger.facts,
             event=None if event is None else event.facts,
             history=person.history,
-            definitions=self.definitions,
+            definitions=self._meant(person) if person.segments else self.definitions,
             zone=self.zone if zone is None else zone_of(zone),
         )
+
+    def _meant(self, person: Person) -> Definitions:
+        """The definitions, less those of segments that the customer is said to be in."""
+        if person.segments.isdisjoint(self.definitions.segments):
+            return self.definitions
+        known = self._definitions.get(person.segments)
+        if known is None:
+            own = {n: text for n, text in self.definitions.segments.items() if n not in person.segments}
+            known = self._definitions[person.segments] = replace(self.definitions, segments=own)
+        return known
 
     def moved_by(self, enrolment: Enrolment, event_id: str | None) -> SimulatedEvent:
         """The event that last moved the enrolment; at first its trigger."""

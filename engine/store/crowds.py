@@ -54,6 +54,8 @@ class Crowd:
     error: str | None
     segment: str | None = None
     condition: dict[str, Any] | None = field(default=None, repr=False)
+    due_at: datetime | None = None
+    """When a campaign was to be launched that has a schedule; logical."""
 
     @property
     def over(self) -> bool:
@@ -84,6 +86,7 @@ async def add(
     given: Mapping[str, Any] | None = None,
     unknown: int = 0,
     total: int | None = None,
+    due_at: datetime | None = None,
 ) -> None:
     """Asks for a crowd; it is taken up when the transaction commits."""
     values = {
@@ -97,12 +100,14 @@ async def add(
         "given": jsonb.dumps(dict(given or {})),
         "unknown": unknown,
         "total": total,
+        "due_at": due_at,
     }
     await connection.execute(
         sa.text("""
-            INSERT INTO crowds (id, journey, digest, what, tag, segment, condition, given, unknown, total)
+            INSERT INTO crowds (id, journey, digest, what, tag, segment, condition, given, unknown, total,
+                due_at)
             VALUES (:id, :journey, :digest, :what, :tag, :segment, CAST(:condition AS jsonb),
-                CAST(:given AS jsonb), :unknown, :total)
+                CAST(:given AS jsonb), :unknown, :total, :due_at)
         """),
         values,
     )

@@ -10,7 +10,7 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.store import batch
+from engine.store import batch, moments
 from engine.store.tables import PROJECT_CHANNEL
 
 Status = Literal["draft", "live", "paused", "archived"]
@@ -79,6 +79,8 @@ async def set_status(
         {"status": status, "at": at, "names": list(names)},
     )
     changed = {row.name for row in result}
+    if changed and status == "archived":
+        await moments.forget(connection, changed)
     if changed:
         await notify(connection, ",".join(sorted(changed)))
     return changed

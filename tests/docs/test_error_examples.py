@@ -83,7 +83,7 @@ FRAMES: dict[str, tuple[str, str]] = {
 }
 WHERE = {
     "top": "J103 J104 J105 J205 J209 J310 J325",
-    "trigger": "J102 J201 J318 J408 J409 J508",
+    "trigger": "J102 J201 J223 J318 J408 J409 J508",
     "where": "J302 J304 J501 J502 J503 J504 J505 J506 J507 J510",
     "event": "J301",
     "list": "J202 J210 J211 J401 J402 J407",

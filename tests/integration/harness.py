@@ -23,6 +23,7 @@ from engine.store.enrolments import Enrolment, Filter
 from engine.store.outbox import OutboxMessage
 from engine.temporal.client import TemporalRunner, TemporalStarter, connect
 from workers.journeys import run_journeys
+from workers.moments import run_moments
 from workers.pool import run_pool
 from workers.router import run_router
 from workers.send import run_all_sends
@@ -115,6 +116,7 @@ async def kairos(
             waker=Waker(database, client) if "pool" in parts else None,
             stop=stop,
         ),
+        "moments": lambda: run_moments(database, client, stop),
         "journeys": lambda: run_journeys(database, client, stop),
         "send": lambda: run_all_sends(database, client, stop),
         "pool": lambda: run_pool(database, client, stop),

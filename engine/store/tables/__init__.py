@@ -32,6 +32,7 @@ from engine.store.tables.identity import (
 from engine.store.tables.installation import api_keys, clock, workers
 from engine.store.tables.journeys import applies, journeys, missed_entries, plans, project
 from engine.store.tables.knowledge import rfm, rfm_cuts
+from engine.store.tables.moments import moment_ticks
 from engine.store.tables.pool import (
     CROWD_STATES,
     POOL_CHANNEL,
@@ -91,6 +92,7 @@ __all__ = [
     "merges",
     "metadata",
     "missed_entries",
+    "moment_ticks",
     "outbox_messages",
     "paces",
     "plans",

@@ -68,6 +68,7 @@ crowds = sa.Table(
     text("error", nullable=True),
     text("segment", nullable=True),  # its name; null for a condition that somebody typed
     sa.Column("condition", pg.JSONB, nullable=True),  # what it meant when it was asked for
+    instant("due_at", nullable=True),  # logical; when a campaign that has a schedule was to be launched
     sa.CheckConstraint(f"status IN ({', '.join(repr(s) for s in CROWD_STATES)})", name="status"),
     sa.CheckConstraint("what IN ('all', 'tag', 'list', 'segment')", name="what"),
     sa.Index(None, "journey"),

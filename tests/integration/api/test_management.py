@@ -225,7 +225,7 @@ async def test_a_crowd_is_refused_in_words(
     assert await code(journey="nothing", all=True) == (404, "no-such-journey")
     assert await code(journey="unpaid-cart", all=True) == (409, "refused")
     assert await code(journey="by-hand", all=True, properties={"plam": 1}) == (409, "refused")
-    assert await code(journey="by-hand") == (422, "invalid")
+    assert await code(journey="by-hand") == (409, "refused")  # no campaign
     assert await code(journey="by-hand", all=True, tag="vip") == (422, "invalid")
     assert (await reader.post("/crowds", json={"journey": "by-hand", "all": True})).status_code == 403
     assert (await reader.get("/crowds/00000000-0000-4000-8000-000000000000")).status_code == 404

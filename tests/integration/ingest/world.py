@@ -14,9 +14,10 @@ from engine.core.codec import digest, plan_to_json
 from engine.core.identity import event_id
 from engine.core.plan import Plan
 from engine.customers.resolve import resolve_batch
+from engine.ingest.moments import Ticked, Ticker, has_moments
 from engine.ingest.router import Router
 from engine.language.project import check_project
-from engine.store import entries, events, journeys, plans, profiles, project
+from engine.store import entries, events, journeys, moments, plans, profiles, project
 from engine.store.enrolments import Enrolment, Filter, find
 from engine.store.events import NewEvent
 from engine.store.journeys import Status
@@ -63,6 +64,8 @@ class World:
             await plans.put_batch(connection, stored)
             live = {journey: (d, "") for d, (journey, _) in stored.items()}
             await journeys.apply_batch(connection, live)
+            timed = [plan.journey for plan in checked.plans.values() if has_moments(plan)]
+            await moments.begin(connection, timed, self.now)
             await project.save(
                 connection,
                 catalogue=catalogue,
@@ -115,6 +118,26 @@ class World:
             self.now = START + until
         while await self.router.sweep():
             pass
+
+    async def tick(self, journey: str, until: timedelta | None = None, *, limit: int = 2_000) -> Ticked:
+        """Looks at the moments of a journey, at `until` after the start if given, and routes them."""
+        if until is not None:
+            self.now = START + until
+        done = await Ticker(self.database, limit, wall=lambda: self.now).tick(journey)
+        await self.route()
+        return done
+
+    async def moments(self, journey: str) -> list[tuple[str, datetime]]:
+        """The moments that are recorded: profile id and instant, by instant."""
+        async with self.database.connect() as connection:
+            rows = await connection.execute(
+                sa.text(
+                    "SELECT profile_id, occurred_at FROM events WHERE name = 'journey.moment' "
+                    "AND properties ->> 'journey' = :journey ORDER BY occurred_at, profile_id"
+                ),
+                {"journey": journey},
+            )
+            return [(str(row.profile_id), row.occurred_at) for row in rows]
 
     async def set_status(self, journey: str, status: Status) -> None:
         async with self.database.begin() as connection:

@@ -12,7 +12,7 @@ from engine.content import TemplateSet
 from engine.core.plan import Message
 
 ROOT = Path(__file__).parents[3]
-JOURNEYS = ("nearing-dormancy", "new-follow", "unpaid-cart")
+JOURNEYS = ("birthday", "nearing-dormancy", "new-follow", "unpaid-cart")
 
 
 def test_the_library_has_no_mistake_and_no_warning() -> None:
