@@ -93,6 +93,7 @@ CODES: dict[str, str] = {
     "J318": "journey that cannot be entered this way",
     "J319": "name declared twice",
     "J320": "adapter that is not installed",
+    "J325": "tag that a rule keeps",
     "J401": "duplicate id",
     "J402": "unreachable step",
     "J403": "weights do not add up to 100",

@@ -74,7 +74,15 @@ class Lookup:
         return None
 
     def tag(self, node: Node) -> None:
-        self._among("J305", node, "tag", self.words.catalogue.tags)
+        """A tag that somebody gives or takes away by hand."""
+        name = self._among("J305", node, "tag", self.words.catalogue.tags)
+        if name in self.words.catalogue.rules:
+            self.reporter.error(
+                "J325",
+                node.mark,
+                f"`{name}` is kept by a rule: it cannot be given or taken away",
+                hint="change what its rule asks for",
+            )
 
     def stage(self, node: Node | None) -> None:
         self._among("J311", node, "stage", [stage.name for stage in self.words.catalogue.stages])

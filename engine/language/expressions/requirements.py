@@ -37,6 +37,15 @@ class Requirements:
 
 def requirements(texts: str | Iterable[str], definitions: Definitions = NOTHING_DEFINED) -> Requirements:
     """What one or several expressions need together, through the definitions they use."""
+    return _followed(texts, definitions)[0]
+
+
+def places_used(texts: str | Iterable[str], definitions: Definitions) -> tuple[Place, ...]:
+    """The definitions that one or several expressions use, also through one another, in order."""
+    return tuple(sorted(_followed(texts, definitions)[1]))
+
+
+def _followed(texts: str | Iterable[str], definitions: Definitions) -> tuple[Requirements, set[Place]]:
     needs = Requirements()
     waiting = [texts] if isinstance(texts, str) else list(texts)
     seen: set[Place] = set()
@@ -45,7 +54,7 @@ def requirements(texts: str | Iterable[str], definitions: Definitions = NOTHING_
             if place not in seen:
                 seen.add(place)
                 waiting.extend(texts_of(place, definitions))
-    return needs
+    return needs, seen
 
 
 def texts_of(place: Place, definitions: Definitions) -> list[str]:
