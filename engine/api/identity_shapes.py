@@ -15,7 +15,7 @@ class Moment(Shape):
     """One thing that happened with a customer, at the logical instant `at`."""
 
     at: datetime
-    what: Literal["event", "message", "entered", "exited", "merged"]
+    what: Literal["event", "message", "entered", "exited", "merged", "segment", "stage"]
     ref: str
     name: str = Field(examples=["cart.updated"])
     details: dict[str, Any]

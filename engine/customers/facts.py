@@ -13,7 +13,7 @@ from engine.customers import consent
 from engine.language.catalogue import BUILT_IN_ATTRIBUTES, Catalogue
 from engine.language.expressions import Definitions, Facts, Occurrence, Requirements, event_facts
 from engine.language.types import typed
-from engine.store import events, profiles, segments
+from engine.store import events, profiles, segments, tags
 from engine.store.connection import AsyncConnection
 from engine.store.events import Event
 from engine.store.profiles import Profile
@@ -100,6 +100,7 @@ async def load_facts(
     lists: Mapping[str, set[str]] = {}
     if wanted := {ids[r.profile_id] for r in requests if r.requirements.segments}:
         lists = await segments.of_profiles(connection, wanted)
+    expired = await _expired(connection, requests, people)
     past = await _history(connection, requests, ids)
     own = _zone(time_zone)
     definitions = definitions_of(catalogue)
@@ -113,7 +114,7 @@ async def load_facts(
                 now=request.now,
                 key=person.key if person else "",
                 profile=attributes_of(catalogue, person, own) if person else {},
-                tags=frozenset(person.tags) if person else frozenset(),
+                tags=_tags(person, request.now, expired) if person else frozenset(),
                 segments=frozenset(lists.get(profile_id, ())),
                 stage=person.stage if person else None,
                 consents=agreed.get(profile_id, {}),
@@ -126,6 +127,29 @@ async def load_facts(
             )
         )
     return found
+
+
+async def _expired(
+    connection: AsyncConnection, requests: Sequence[FactsRequest], people: Mapping[str, Profile]
+) -> Mapping[str, list[tags.Grant]]:
+    """Grants of those who may have a tag that has expired and was not taken away yet."""
+    wanted = {
+        person.id
+        for request in requests
+        if (person := people.get(request.profile_id)) is not None
+        and person.tags_expire_at is not None
+        and person.tags_expire_at <= request.now
+    }
+    return await tags.of_profiles(connection, wanted) if wanted else {}
+
+
+def _tags(person: Profile, now: datetime, expired: Mapping[str, list[tags.Grant]]) -> frozenset[str]:
+    over = {
+        grant.tag
+        for grant in expired.get(person.id, ())
+        if grant.expires_at is not None and grant.expires_at <= now
+    }
+    return frozenset(person.tags) - over
 
 
 async def _history(

@@ -102,7 +102,7 @@ async def named(connection: AsyncConnection, name: str) -> Group:
         )
     text = segments[name]
     where = f"in_segment({json.dumps(name, ensure_ascii=False)})" if text is None else text
-    return Group(name, where, text, await _setting(connection, found), found.text)
+    return Group(name, where, text, await setting_of(connection, found), found.text)
 
 
 async def of_condition(connection: AsyncConnection, where: str) -> Group:
@@ -120,7 +120,7 @@ async def of_condition(connection: AsyncConnection, where: str) -> Group:
         problems = [error.problem()]
     if problems:
         raise SegmentError("; ".join(_said(problem) for problem in problems))
-    group = Group(None, where, where, await _setting(connection, found), found.text)
+    group = Group(None, where, where, await setting_of(connection, found), found.text)
     try:
         condition(tree, group.setting, datetime.min.replace(tzinfo=UTC))
     except NotInSql as error:
@@ -133,7 +133,8 @@ def _said(problem: Problem) -> str:
     return f"column {problem.offset + 1}: {problem.message}{hint}"
 
 
-async def _setting(connection: AsyncConnection, found: Applied) -> Setting:
+async def setting_of(connection: AsyncConnection, found: Applied) -> Setting:
+    """What the SQL of an expression depends on, by what is applied."""
     kinds = await populations.kinds_among(connection, found.catalogue.profile)
     installation = found.installation
     return Setting(found.catalogue, installation.time_zone, installation.consent["marketing"], kinds)

@@ -98,9 +98,11 @@ def _named(root: Mapping) -> Iterator[tuple[str, Node, Node]]:
 def _rules(root: Mapping) -> Iterator[tuple[str, Scalar]]:
     tags = root.get("tags")
     for node in tags.items if isinstance(tags, Sequence) else ():
-        if isinstance(node, Mapping) and (name := text_of(node.get("name"))) is not None:
-            if isinstance(where := node.get("where"), Scalar) and isinstance(where.value, str):
-                yield name, where
+        if not isinstance(node, Mapping):
+            continue
+        name, where = text_of(node.get("name")), node.get("where")
+        if name is not None and isinstance(where, Scalar) and isinstance(where.value, str):
+            yield name, where
 
 
 def _asked(text: str, definitions: Definitions) -> set[str]:
