@@ -29,6 +29,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "enter": ("enter",),
     "crowds": ("crowds",),
     "segment": ("segment",),
+    "tag": ("tag",),
+    "recompute": ("recompute",),
     "enrolments": ("enrolments", "cancel"),
     "find": ("find",),
     "identities": ("identities",),

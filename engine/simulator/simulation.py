@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -55,6 +56,8 @@ class Simulation:
         self.journeys = {name: SimulatedJourney(surroundings.plans[name]) for name in journeys}
         self.definitions = surroundings.definitions()
         self.attribute_types = surroundings.attribute_types()
+        self._rules = surroundings.catalogue.rules
+        self._lifetimes = surroundings.catalogue.lifetimes
         self.zone: tzinfo = surroundings.zone()
         self.policy = Settings(surroundings.installation.consent)
         opt_in = surroundings.installation.consent.get("marketing") == "opt_in"
@@ -396,11 +399,11 @@ class Simulation:
         trigger: SimulatedEvent | None,
     ) -> Facts:
         zone = person.time_zone
-        return Facts(
+        known = Facts(
             now=now,
             key=person.key,
             profile=person.attributes,
-            tags=person.tags,
+            tags=person.tags_at(now),
             segments=person.segments,
             stage=person.stage,
             consents={**self.presumed, **person.consents} if self.presumed else person.consents,
@@ -410,6 +413,20 @@ class Simulation:
             definitions=self.definitions,
             zone=self.zone if zone is None else zone_of(zone),
         )
+        if not self._rules:
+            return known
+        held = {name for name, where in self._rules.items() if compile_expression(where)(known) is True}
+        return replace(known, tags=(known.tags - self._rules.keys()) | held)
+
+    def tags_of(self, person: Person) -> frozenset[str]:
+        """The tags of this customer at the last instant, those that rules keep among them."""
+        if self.now is None:
+            return person.tags
+        return frozenset(self.facts_of(person, self.now, None, None).tags)
+
+    def expiry(self, tags: Iterable[str], at: datetime) -> dict[str, datetime]:
+        """Those of the tags that expire, given at `at`, and when."""
+        return {tag: at + self._lifetimes[tag] for tag in tags if tag in self._lifetimes}
 
     def moved_by(self, enrolment: Enrolment, event_id: str | None) -> SimulatedEvent:
         """The event that last moved the enrolment; at first its trigger."""
