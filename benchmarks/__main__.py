@@ -33,6 +33,7 @@ from benchmarks import (
     pool_due,
     pool_http,
     pool_waiting,
+    recompute,
     segments,
     simulator,
 )
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
     "pool-trickle": ("From event to message, in the pool", latency.pool),
     "pool-due": ("Many waits over at once", pool_due.run),
     "segments": ("Counting a segment", segments.run),
+    "recompute": ("Everybody looked at anew", recompute.run),
     "pool-waiting": ("What waiting enrolments cost", pool_waiting.run),
 }
 

@@ -101,7 +101,7 @@ async def run(lab: Lab) -> list[Finding]:
 async def _at(lab: Lab, size: int) -> Finding:
     async with opened(await lab.database("segments")) as database:
         await apply(database, FILES)
-        await _fill(database, size)
+        await fill(database, size)
         by_hand, told = await _quickest(database)
         ours: list[float] = []
         theirs: list[float] = []
@@ -124,7 +124,8 @@ async def _at(lab: Lab, size: int) -> Finding:
     )
 
 
-async def _fill(database: AsyncEngine, size: int) -> None:
+async def fill(database: AsyncEngine, size: int) -> None:
+    """So many customers, with their events and consents."""
     for first in range(1, size + 1, SLICE):
         async with database.begin() as connection:
             span = {"first": first, "last": min(size, first + SLICE - 1)}

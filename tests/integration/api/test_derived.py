@@ -60,4 +60,6 @@ async def test_tags_that_nobody_may_give_are_refused(
     assert (await operator.post(path, json={"add": ["buyer"]})).status_code == 409
     assert (await operator.post(path, json={"add": ["unknown"]})).status_code == 409
     assert (await operator.post(path, json={"add": ["vip"], "expires": "soon"})).status_code == 422
-    assert (await operator.post("/profiles/" + "0" * 8 + "-0000-0000-0000-" + "0" * 12 + "/tags", json={})).status_code == 404
+    assert (
+        await operator.post("/profiles/" + "0" * 8 + "-0000-0000-0000-" + "0" * 12 + "/tags", json={})
+    ).status_code == 404
