@@ -41,6 +41,7 @@ def definitions_of(catalogue: Catalogue) -> Definitions:
         segments={name: text for name, text in catalogue.segments.items() if text is not None},
         computed={n: about.computed for n, about in catalogue.profile.items() if about.computed is not None},
         stages=tuple((stage.name, stage.where) for stage in catalogue.stages),
+        tags=catalogue.rules,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.customers.facts import definitions_of
-from engine.language.catalogue import Catalogue, EventType, Property, Stage
+from engine.language.catalogue import Catalogue, EventType, Property, Stage, Tag
 from engine.language.expressions import parse, places_used, requirements, texts_of, walk
 from engine.language.expressions.tree import Path
 
@@ -34,6 +34,7 @@ def frozen_meaning(text: str, catalogue: Catalogue) -> dict[str, Any]:
             for name in sorted(happened)
             if (event := catalogue.events.get(name)) is not None
         },
+        "tags": {name: catalogue.rules[name] for kind, name in used if kind == "tag"},
         "stages": [[s.name, s.where] for s in catalogue.stages] if ("stage", "") in used else [],
     }
 
@@ -53,4 +54,5 @@ def thawed_meaning(meaning: Mapping[str, Any] | None) -> Catalogue:
         },
         segments=dict(meaning["segments"]),
         stages=tuple(Stage(name, where) for name, where in meaning["stages"]),
+        about_tags={name: Tag(name, where=where) for name, where in meaning["tags"].items()},
     )

@@ -50,6 +50,7 @@ def definitions_of(catalogue: Catalogue) -> Definitions:
             name: found.computed for name, found in catalogue.profile.items() if found.computed is not None
         },
         stages=tuple((stage.name, stage.where) for stage in catalogue.stages),
+        tags=catalogue.rules,
     )
 
 

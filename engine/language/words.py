@@ -73,9 +73,12 @@ class Lookup:
         self._unknown("J301", node, "event", name, self.words.catalogue.event_names(), hint)
         return None
 
-    def tag(self, node: Node) -> None:
-        """A tag that somebody gives or takes away by hand."""
-        name = self._among("J305", node, "tag", self.words.catalogue.tags)
+    def tag(self, node: Node) -> str | None:
+        return self._among("J305", node, "tag", self.words.catalogue.tags)
+
+    def tag_by_hand(self, node: Node) -> None:
+        """A tag that somebody gives or takes away."""
+        name = self.tag(node)
         if name in self.words.catalogue.rules:
             self.reporter.error(
                 "J325",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -399,7 +398,7 @@ class Simulation:
         trigger: SimulatedEvent | None,
     ) -> Facts:
         zone = person.time_zone
-        known = Facts(
+        return Facts(
             now=now,
             key=person.key,
             profile=person.attributes,
@@ -413,16 +412,14 @@ class Simulation:
             definitions=self.definitions,
             zone=self.zone if zone is None else zone_of(zone),
         )
-        if not self._rules:
-            return known
-        held = {name for name, where in self._rules.items() if compile_expression(where)(known) is True}
-        return replace(known, tags=(known.tags - self._rules.keys()) | held)
 
     def tags_of(self, person: Person) -> frozenset[str]:
         """The tags of this customer at the last instant, those that rules keep among them."""
         if self.now is None:
             return person.tags
-        return frozenset(self.facts_of(person, self.now, None, None).tags)
+        known = self.facts_of(person, self.now, None, None)
+        held = (name for name, where in self._rules.items() if compile_expression(where)(known) is True)
+        return known.tags.union(held)
 
     def expiry(self, tags: Iterable[str], at: datetime) -> dict[str, datetime]:
         """Those of the tags that expire, given at `at`, and when."""

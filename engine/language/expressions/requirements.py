@@ -12,7 +12,7 @@ from engine.language.expressions.tree import Call, Constant, Occurred, Path, wal
 from engine.language.lengths import parse_length
 
 Place = tuple[str, str]
-"""("segment" | "computed", name), or ("stage", "") for all the rules of the stage."""
+"""("segment" | "computed" | "tag", name), or ("stage", "") for all the rules of the stage."""
 
 
 @dataclass(slots=True)
@@ -61,6 +61,8 @@ def texts_of(place: Place, definitions: Definitions) -> list[str]:
     kind, name = place
     if kind == "segment":
         return [definitions.segments[name]]
+    if kind == "tag":
+        return [definitions.tags[name]]
     if kind == "computed":
         return [definitions.computed[name]]
     return [where for _, where in definitions.stages if where is not None]
@@ -88,6 +90,8 @@ def add_needs(text: str, needs: Requirements, definitions: Definitions) -> set[P
                     uses.add(("segment", name))
                 else:
                     needs.segments.add(name)
+            case Call("has_tag", (Constant(str(name)),)) if name in definitions.tags:
+                uses.add(("tag", name))
             case Call("has_tag"):
                 needs.tags = True
             case Call("stage"):

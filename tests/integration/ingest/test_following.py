@@ -144,6 +144,17 @@ async def test_a_tag_by_a_rule_comes_with_its_source_and_goes(shop: World) -> No
     assert (grant.tag, grant.source, grant.at) == ("rich", "rule", START)
 
 
+async def test_a_tag_by_a_rule_counts_for_the_very_event_that_brings_it(world: World) -> None:
+    where = 'where: has_tag("rich")'
+    journey = f"journey: j\ntrigger:\n  event: order.paid\n  {where}\nsteps: []\n"
+    await world.apply(journey, catalogue=CATALOGUE)
+    await follow(world.database, lambda: world.now)
+    await world.event("order.paid", of="c1", total=150)
+    await world.event("order.paid", of="c2", total=50)
+    await world.route(timedelta(seconds=1))
+    assert [each.profile_id for each in await world.enrolments("j")] == [await world.profile("c1")]
+
+
 async def test_consents_lists_and_attributes_count_at_once(shop: World) -> None:
     profile_id = await shop.profile()
     await shop.route(timedelta(minutes=1))

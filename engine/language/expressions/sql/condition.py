@@ -55,6 +55,7 @@ class Setting:
             segments={name: text for name, text in catalogue.segments.items() if text is not None},
             computed={n: a.computed for n, a in catalogue.profile.items() if a.computed is not None},
             stages=tuple((stage.name, stage.where) for stage in catalogue.stages),
+            tags=catalogue.rules,
         )
 
 
@@ -191,6 +192,8 @@ class _Walker:
                     f"AND s.segment = {w.bind(name, 'text')})"
                 )
             case "has_tag", (t.Constant(str(tag)),):
+                if tag in self.definitions.tags:
+                    return self._inside("tag", tag, node.offset).holds(parse(self.definitions.tags[tag]))
                 name = w.bind(tag, "text")
                 return comparing.both([f"p.tags @> ARRAY[{name}]", self._lasts(name)])
             case "has_tag", (argument,):
