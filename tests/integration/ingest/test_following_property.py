@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from engine.customers.facts import FactsRequest, definitions_of, load_facts
 from engine.customers.followed import in_segment, meaning_of
 from engine.ingest.recomputing import KINDS, expire_tags, follow, recompute
+from engine.ingest.router import Router
 from engine.language.catalogue import Catalogue, read_catalogue
 from engine.language.expressions import evaluate, holds, requirements
 from engine.language.loader import load
@@ -178,5 +179,47 @@ async def _single(ground: Ground, script: list[tuple[Any, ...]]) -> None:
             await do(world, step, number)
         await world.route()
         await compared(world)
+    finally:
+        await database.dispose()
+
+
+async def test_routers_and_a_look_at_everybody_do_not_disturb_each_other(database_url: str) -> None:
+    database = open_database(database_url)
+    try:
+        world = World(database)
+        await world.apply(catalogue=CATALOGUE)
+        await follow(database, lambda: world.now)
+        routers = [world.router, Router(database, wall=lambda: world.now)]
+        done = asyncio.Event()
+
+        async def sweeping(router: Router) -> None:
+            while not done.is_set():
+                await router.sweep()
+
+        async def computing() -> None:
+            while not done.is_set():
+                await recompute(database, wall=lambda: world.now)
+                await expire_tags(database, lambda: world.now)
+
+        async def living() -> None:
+            for number in range(60):
+                of = WHO[number % 3]
+                for step in (
+                    ("event", of, number * MINUTE, 40, number),
+                    ("tag", of, ("engaged", "staff")[number % 2], number % 5 > 1),
+                    ("set", of, ("gold", "silver")[number % 4 > 1]),
+                    ("consent", of, number % 3 > 0),
+                    ("list", of, number % 2 > 0),
+                ):
+                    await do(world, step, number * 40)
+            done.set()
+
+        async with asyncio.timeout(120):
+            await asyncio.gather(*(sweeping(router) for router in routers), computing(), living())
+        await world.route()
+        await compared(world)
+        before = await told(world)
+        await recompute(database, wall=lambda: world.now)
+        assert await told(world) == before
     finally:
         await database.dispose()
