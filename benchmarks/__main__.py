@@ -35,6 +35,7 @@ from benchmarks import (
     pool_due,
     pool_http,
     pool_waiting,
+    recompute,
     segments,
     simulator,
 )
@@ -66,6 +67,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
     "pool-due": ("Many waits over at once", pool_due.run),
     "identify": ("Two profiles become one", identify.run),
     "segments": ("Counting a segment", segments.run),
+    "recompute": ("Everybody looked at anew", recompute.run),
     "pool-waiting": ("What waiting enrolments cost", pool_waiting.run),
 }
 

@@ -81,13 +81,13 @@ async def base(lab: Lab, size: int) -> str:
         await upgrade(database)
         if fresh:
             lab.say(f"{size:,} customers with {EVENTS} events each")
-        await _fill(database, size, lab)
+        await fill(database, size, lab)
         await apply(database, FILES)
     return url
 
 
-async def _fill(database: AsyncEngine, size: int, lab: Lab) -> None:
-    """Goes on where an earlier run was cut off."""
+async def fill(database: AsyncEngine, size: int, lab: Lab) -> None:
+    """So many customers, with their events and consents. Goes on where an earlier run was cut off."""
     outside = database.execution_options(isolation_level="AUTOCOMMIT")
     async with outside.connect() as connection:
         await connection.execute(sa.text("CREATE TABLE IF NOT EXISTS bench_filled (last integer)"))

@@ -60,6 +60,7 @@ def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pa
     app.include_router(intake.router)
     for router in (
         customers.router,
+        customers.control_router,
         customers.event_router,
         consents.router,
         consents.control_router,
@@ -89,7 +90,13 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         described = generated()
         known = described["components"]["schemas"]
-        for body in (shapes.EnterRequest, shapes.CrowdRequest, shapes.MembersRequest, DecideRequest):
+        for body in (
+            shapes.EnterRequest,
+            shapes.CrowdRequest,
+            shapes.MembersRequest,
+            shapes.TagsRequest,
+            DecideRequest,
+        ):
             shape = body.model_json_schema(ref_template="#/components/schemas/{model}")
             known.update(shape.pop("$defs", {}))
             known[body.__name__] = shape

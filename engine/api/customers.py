@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Request
+from fastapi import Depends, Query, Request
+from pydantic import ValidationError
 
-from engine.api import paging, shapes
+from engine.api import examples, paging, shapes
+from engine.api.body import read_json
 from engine.api.identity_shapes import Moment, ProfileInFull
-from engine.api.problems import Problem
-from engine.api.secured import reading
+from engine.api.problems import Problem, invalid
+from engine.api.secured import managing, reading
 from engine.api.services import services
+from engine.customers import tags as by_hand
 from engine.customers.applied import identity_rules
 from engine.customers.lookup import find, of_any_kind, spellings
-from engine.store import events, identities, profiles, timeline
+from engine.language.lengths import parse_length
+from engine.store import clock, derived, events, identities, profiles, tags, timeline
+from engine.store.database import in_transaction
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
 
 router = reading("profiles")
+control_router = managing("profiles")
 event_router = reading("events")
 
 
@@ -53,7 +59,19 @@ async def get_profile(
         own = str(shown[0].id)
         said = await profiles.provenance(connection, own)
         moments, more = await _timeline(connection, own, limit, None)
-    return ProfileInFull(**shown[0].model_dump(), provenance=said, timeline=moments, timeline_next=more)
+        inside = (await derived.memberships(connection, [own])).get(own, {})
+        stage = (await derived.stages(connection, [own])).get(own)
+        granted = (await tags.of_profiles(connection, [own])).get(own, [])
+    known = shown[0].model_dump()
+    return ProfileInFull(
+        **(known if stage is None else known | {"stage": stage[0]}),
+        provenance=said,
+        stage_since=None if stage is None else stage[1],
+        segments=inside,
+        grants=[shapes.TagGrant.model_validate(each) for each in granted],
+        timeline=moments,
+        timeline_next=more,
+    )
 
 
 @router.get("/profiles/{profile_id}/timeline", summary="List what happened with a profile")
@@ -101,6 +119,66 @@ async def profiles_by_id(connection: AsyncConnection, ids: list[str]) -> list[sh
         )
         for p in found.values()
     ]
+
+
+async def _tagging(request: Request) -> shapes.TagsRequest:
+    # Read by hand: FastAPI reads a body of any size before it looks at the key.
+    try:
+        return shapes.TagsRequest.model_validate(await read_json(request))
+    except ValidationError as error:
+        raise invalid(error.errors(), "body") from None
+
+
+_TAGS_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TagsRequest"}}},
+    }
+}
+
+
+@control_router.post(
+    "/profiles/{profile_id}/tags",
+    summary="Give and take tags",
+    openapi_extra=_TAGS_BODY,
+    responses={
+        409: examples.problem("Conflict", "refused", 409, "`big-spender` is kept by a rule"),
+        413: examples.problem("Content Too Large", "too-large", 413, "the body is larger than 500 KB"),
+        415: examples.problem("Unsupported Media Type", "unknown-encoding", 415, "only gzip is understood"),
+    },
+)
+async def change_tags(
+    request: Request, profile_id: UUID, wanted: Annotated[shapes.TagsRequest, Depends(_tagging)]
+) -> shapes.TagsChanged:
+    """Gives a profile tags and takes others away. Of one that was merged, the one it is part of."""
+    length = None
+    if wanted.expires is not None and not (length := parse_length(wanted.expires)):
+        raise Problem(422, "invalid", "body.expires: expected a length such as 30d")
+
+    async def work(connection: AsyncConnection) -> shapes.TagsChanged:
+        survivor = (await profiles.surviving(connection, [str(profile_id)])).get(str(profile_id))
+        if survivor is None:
+            raise Problem(404, "no-such-profile", f"there is no profile {profile_id}")
+        at = (await clock.load(connection)).now()
+        await by_hand.change(
+            connection,
+            survivor.id,
+            at,
+            give=wanted.add,
+            take=wanted.remove,
+            by=wanted.by,
+            expires=length,
+        )
+        [now] = (await profiles.get_batch(connection, [survivor.id])).values()
+        granted = (await tags.of_profiles(connection, [survivor.id])).get(survivor.id, [])
+        return shapes.TagsChanged(
+            tags=now.tags, grants=[shapes.TagGrant.model_validate(each) for each in granted]
+        )
+
+    try:
+        return await in_transaction(services(request).database, work)
+    except by_hand.TagError as error:
+        raise Problem(409, "refused", str(error)) from None
 
 
 @event_router.get("/events", summary="List the events of a profile")

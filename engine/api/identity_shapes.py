@@ -8,14 +8,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.api.shapes import Identifier, Identity, Profile, Shape
+from engine.api.shapes import Identifier, Identity, Profile, Shape, TagGrant
 
 
 class Moment(Shape):
     """One thing that happened with a customer, at the logical instant `at`."""
 
     at: datetime
-    what: Literal["event", "message", "entered", "exited", "merged", "consent"]
+    what: Literal["event", "message", "entered", "exited", "merged", "consent", "segment", "stage"]
     ref: str
     name: str = Field(examples=["cart.updated"])
     details: dict[str, Any]
@@ -29,6 +29,12 @@ class ProfileInFull(Profile):
         "Names of addresses begin with `@`.",
         examples=[{"tier": {"external_id:c-17": ["2026-11-11T10:00:00.000000Z", "shop", None]}}],
     )
+    stage_since: datetime | None = Field(description="Logical; null where it is not known.")
+    segments: dict[str, datetime] = Field(
+        description="Segments that are followed and that it is in, and since when.",
+        examples=[{"engaged": "2026-11-11T10:00:00Z"}],
+    )
+    grants: list[TagGrant] = Field(description="Where its tags come from, as far as that is known.")
     timeline: list[Moment]
     timeline_next: str | None = Field(description="For `/timeline`; null if this is all.")
 

@@ -17,7 +17,7 @@ from engine.api.services import services
 from engine.customers import lists, segments
 from engine.customers.applied import applied
 from engine.customers.segments import Group, NoSuchSegment, SegmentError
-from engine.store import clock
+from engine.store import clock, derived
 from engine.store.crowd_members import Named
 from engine.store.database import in_transaction
 
@@ -105,6 +105,26 @@ async def list_profiles(
         shown = await customers.profiles_by_id(connection, [profile.id for profile in page])
     more = paging.mark(page[-1].id) if len(found) > limit else None
     return shapes.Page[shapes.Profile](items=shown, next=more)
+
+
+@router.get("/segments/{name}/history", summary="List who entered and left")
+async def list_passages(
+    request: Request,
+    name: SegmentName,
+    limit: paging.Limit = paging.DEFAULT,
+    next: paging.Next = None,
+) -> shapes.Page[shapes.SegmentPassage]:
+    """Who entered a segment that is followed and who left it, the last first."""
+    after = paging.unmark(next, datetime, int)
+    async with services(request).database.connect() as connection:
+        await named(connection, name)
+        mark = (after[0], after[1]) if after else None
+        found = await derived.history(connection, name, limit + 1, mark)
+    page = found[:limit]
+    more = paging.mark(page[-1].at, page[-1].id) if len(found) > limit else None
+    return shapes.Page[shapes.SegmentPassage](
+        items=[shapes.SegmentPassage.model_validate(each) for each in page], next=more
+    )
 
 
 @control_router.post(

@@ -57,6 +57,15 @@ class Identity(Shape):
     value: str = Field(examples=["c-17"])
 
 
+class TagGrant(Shape):
+    """Where a tag comes from. `at` and `expires_at` are logical."""
+
+    tag: str = Field(examples=["cart-engaged"])
+    source: str | None = Field(examples=["journey unpaid-cart"])
+    at: datetime
+    expires_at: datetime | None
+
+
 class Profile(Shape):
     """What is known of a customer."""
 
@@ -300,6 +309,16 @@ class SegmentCount(Shape):
     at: datetime = Field(description="The logical instant at which it was asked.")
 
 
+class SegmentPassage(Shape):
+    """Somebody entered a segment or left it, at the logical instant `at`."""
+
+    profile_id: UUID
+    external_id: str | None
+    entered: bool = Field(description="False: left.")
+    at: datetime
+    quiet: bool = Field(description="Noted without an event: when it began to be followed, or by a merge.")
+
+
 class SegmentPart(Shape):
     """One part of the expression."""
 
@@ -329,6 +348,26 @@ class MembersRequest(BaseModel):
     change: Literal["add", "remove", "replace"] = "add"
     identities: list[IdentityGiven] = Field(default_factory=list, max_length=10_000)
     profile_ids: list[UUID] = Field(default_factory=list, max_length=10_000)
+
+
+class TagsRequest(BaseModel):
+    """Tags that are given and taken away."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"add": ["vip"], "expires": "30d", "by": "ada"}}
+    )
+
+    add: list[Name] = Field(default_factory=list, max_length=100)
+    remove: list[Name] = Field(default_factory=list, max_length=100)
+    expires: str | None = Field(
+        default=None, description="They go after so long; else as the catalogue says."
+    )
+    by: Name | None = Field(default=None, description="Who gives them, for the record.")
+
+
+class TagsChanged(Shape):
+    tags: list[str]
+    grants: list[TagGrant]
 
 
 class MembersChanged(Shape):

@@ -17,6 +17,7 @@ from engine.core import codec, describe
 from engine.core.differences import Difference, differences
 from engine.core.plan import Plan
 from engine.ingest.moments import has_moments
+from engine.ingest.recomputing import follow
 from engine.language.diagnostics import Diagnostic
 from engine.language.loader import Mapping as YamlMapping
 from engine.language.loader import load, plain_data
@@ -126,6 +127,8 @@ async def apply_project(
 ) -> Applied:
     """Makes the project what runs: plans, catalogue, installation, templates. Applying it twice is harmless.
 
+    Who is in a segment that is followed from now on is noted before it returns.
+
     Args:
         files: path inside the project to text, those that `project` was read from.
         archive_missing: archive journeys that are no longer in the folder.
@@ -141,7 +144,9 @@ async def apply_project(
         changes = await find_changes(connection, project, files)
         return await _apply(connection, project, files, changes, archive_missing, applied_by)
 
-    return await in_transaction(database, work)
+    done = await in_transaction(database, work)
+    await follow(database)
+    return done
 
 
 def project_digest(files: Mapping[str, str]) -> str:

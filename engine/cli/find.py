@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,13 +24,14 @@ from engine.cli.session import (
 )
 from engine.core.identity import customer_token
 from engine.core.words import reason_in_words
-from engine.store import consents, deliveries, enrolments, events, identities, merging
+from engine.store import consents, deliveries, derived, enrolments, events, identities, merging, tags
 from engine.store.deliveries import Delivery
 from engine.store.enrolments import Enrolment, Filter
 from engine.store.events import Event
 from engine.store.identities import Identity
 from engine.store.merging import Merge
 from engine.store.profiles import Profile
+from engine.store.tags import Grant
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection, AsyncEngine
@@ -46,6 +48,11 @@ class Person:
     deliveries: list[Delivery]
     events: list[Event]
     merges: list[Merge]
+    segments: dict[str, datetime]
+    """Those that are followed, and since when it is in them."""
+    stage: tuple[str | None, datetime | None]
+    """As it is, by hand or by rule, and since when, if that is known."""
+    grants: list[Grant]
 
 
 def find(
@@ -82,6 +89,9 @@ async def _person(connection: AsyncConnection, profile: Profile, limit: int) -> 
         await deliveries.find(connection, profile_id=profile.id, limit=limit),
         await events.of_profile(connection, profile.id, limit),
         await merging.of_profile(connection, profile.id, limit),
+        (await derived.memberships(connection, [profile.id])).get(profile.id, {}),
+        (await derived.stages(connection, [profile.id])).get(profile.id, (profile.stage, None)),
+        (await tags.of_profiles(connection, [profile.id])).get(profile.id, []),
     )
 
 
@@ -94,7 +104,12 @@ def _data(person: Person) -> dict[str, Any]:
         "addresses": profile.addresses,
         "attributes": profile.attributes,
         "tags": profile.tags,
-        "stage": profile.stage,
+        "grants": [
+            {"tag": g.tag, "source": g.source, "at": g.at, "expires_at": g.expires_at} for g in person.grants
+        ],
+        "stage": person.stage[0],
+        "stage_since": person.stage[1],
+        "segments": person.segments,
         "time_zone": profile.time_zone,
         "locale": profile.locale,
         "identities": [{"kind": kind, "value": value} for kind, value in person.identities],
@@ -141,8 +156,9 @@ def person_lines(person: Person) -> Iterator[str]:
     rows = [
         ("identities", ", ".join(f"{kind}:{value}" for kind, value in person.identities)),
         ("attributes", ", ".join(f"{name}={_shown(value)}" for name, value in profile.attributes.items())),
-        ("tags", ", ".join(profile.tags)),
-        ("stage", profile.stage or ""),
+        ("tags", ", ".join(_tag(name, person.grants) for name in profile.tags)),
+        ("stage", _since(*person.stage)),
+        ("segments", ", ".join(_since(*each) for each in person.segments.items())),
         ("time zone", profile.time_zone or ""),
         ("locale", profile.locale or ""),
         ("consents", ", ".join(_consent(*each) for each in sorted(person.consents.items()))),
@@ -187,6 +203,20 @@ def delivery_lines(found: list[Delivery]) -> Iterator[str]:
 def _consent(channel: str, granted: bool) -> str:
     name = "marketing" if channel == consents.EVERY_CHANNEL else channel
     return name if granted else f"not {name}"
+
+
+def _tag(name: str, grants: list[Grant]) -> str:
+    """A tag with where it is from and until when it stays, as far as that is known."""
+    for grant in grants:
+        if grant.tag == name:
+            said = [grant.source] if grant.source else []
+            said += [f"until {instant(grant.expires_at)}"] if grant.expires_at else []
+            return f"{name} ({', '.join(said)})" if said else name
+    return name
+
+
+def _since(name: str | None, at: datetime | None) -> str:
+    return f"{name} since {instant(at)}" if name and at is not None else name or ""
 
 
 def _merge(done: Merge) -> str:

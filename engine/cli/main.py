@@ -30,6 +30,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "crowds": ("crowds",),
     "segment": ("segment",),
     "rfm": ("rfm",),
+    "tag": ("tag",),
+    "recompute": ("recompute",),
     "enrolments": ("enrolments", "cancel"),
     "find": ("find",),
     "identities": ("identities",),

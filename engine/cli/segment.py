@@ -17,6 +17,7 @@ from engine.cli.session import (
     FormatOption,
     ProjectOption,
     counted,
+    instant,
     on_database,
     print_json,
     refuse,
@@ -26,10 +27,11 @@ from engine.cli.session import (
 from engine.customers import lists, segments
 from engine.customers.lists import Change, Changed
 from engine.customers.segments import Explained, Group, SegmentError
-from engine.store import clock
+from engine.store import clock, derived
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection, AsyncEngine
+    from engine.store.derived import Followed, Passage
     from engine.store.profiles import Profile
 
 NameArgument = Annotated[str | None, typer.Argument(help="A segment of the catalogue that was applied.")]
@@ -169,6 +171,53 @@ def _explained(found: Explained) -> Iterator[str]:
         yield f"{alone:>{max(width, 5)}}  {together:>{max(far, 8)}}  {text}"
 
 
+def history(
+    name: Annotated[str, typer.Argument(help="A segment of the catalogue that was applied.")],
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 20,
+    project: ProjectOption = None,
+    format: FormatOption = Format.text,
+) -> None:
+    """Show who entered and left a segment, the last first, and how many are in it."""
+
+    async def work(database: AsyncEngine) -> tuple[Followed | None, int, list[Passage]]:
+        async with database.connect() as connection:
+            await group_of(connection, name, None)
+            known = {each.place: each for each in await derived.followed(connection)}
+            members = await derived.members(connection, name)
+            return known.get(("segment", name)), members, await derived.history(connection, name, limit)
+
+    followed, members, found = on_database("segment history", work)
+    if format is Format.json:
+        since = None if followed is None else followed.since_at
+        changes = [
+            {
+                "profile_id": each.profile_id,
+                "external_id": each.external_id,
+                "change": "entered" if each.entered else "left",
+                "at": each.at,
+                "quiet": each.quiet,
+            }
+            for each in found
+        ]
+        print_json({"segment": name, "since": since, "members": members, "changes": changes})
+        return
+    if followed is None:
+        typer.echo(f"{name} is not followed: `history: true` in the catalogue keeps its history")
+    else:
+        typer.echo(f"{counted(members, 'customer')} in it; followed since {instant(followed.since_at)} (UTC)")
+    rows = [
+        (
+            instant(each.at),
+            "entered" if each.entered else "left",
+            each.external_id or each.profile_id,
+            "noted" if each.quiet else "",
+        )
+        for each in found
+    ]
+    if rows:
+        say(table(("at (UTC)", "", "customer", ""), rows))
+
+
 def take_in(
     name: Annotated[str, typer.Argument(help="A segment that is declared as `{list: true}`.")],
     file: Annotated[Path, typer.Argument(help="An identifier a line, or CSV with a header.")],
@@ -239,5 +288,6 @@ def register(app: typer.Typer) -> None:
     group.command("count")(count)
     group.command("preview")(preview)
     group.command("explain")(explain)
+    group.command("history")(history)
     group.command("import")(take_in)
     app.add_typer(group, name="segment")

@@ -14,7 +14,7 @@ from engine.language.catalogue import BUILT_IN_ATTRIBUTES, Catalogue
 from engine.language.expressions import Definitions, Facts, Occurrence, Requirements, event_facts
 from engine.language.knowledge import RFM_ATTRIBUTES
 from engine.language.types import typed
-from engine.store import events, profiles, rfm, segments
+from engine.store import events, profiles, rfm, segments, tags
 from engine.store.connection import AsyncConnection
 from engine.store.events import Event
 from engine.store.profiles import Profile
@@ -42,6 +42,7 @@ def definitions_of(catalogue: Catalogue) -> Definitions:
         segments={name: text for name, text in catalogue.segments.items() if text is not None},
         computed={n: about.computed for n, about in catalogue.profile.items() if about.computed is not None},
         stages=tuple((stage.name, stage.where) for stage in catalogue.stages),
+        tags=catalogue.rules,
     )
 
 
@@ -105,6 +106,7 @@ async def load_facts(
     if wanted := {ids[r.profile_id] for r in requests if r.requirements.segments}:
         lists = await segments.of_profiles(connection, wanted)
     scored = await _scored(connection, requests, ids, catalogue)
+    expired = await _expired(connection, requests, people)
     past = await _history(connection, requests, ids)
     own = _zone(time_zone)
     definitions = definitions_of(catalogue)
@@ -118,7 +120,7 @@ async def load_facts(
                 now=request.now,
                 key=person.key if person else "",
                 profile=attributes_of(catalogue, person, own) | scored.get(profile_id, {}) if person else {},
-                tags=frozenset(person.tags) if person else frozenset(),
+                tags=_tags(person, request.now, expired) if person else frozenset(),
                 segments=frozenset(lists.get(profile_id, ())),
                 stage=person.stage if person else None,
                 consents=agreed.get(profile_id, {}),
@@ -146,6 +148,29 @@ async def _scored(
     )
     found = await rfm.of_profiles(connection, wanted) if wanted else {}
     return {profile_id: dict(zip(RFM_ATTRIBUTES, row, strict=True)) for profile_id, row in found.items()}
+
+
+async def _expired(
+    connection: AsyncConnection, requests: Sequence[FactsRequest], people: Mapping[str, Profile]
+) -> Mapping[str, list[tags.Grant]]:
+    """Grants of those who may have a tag that has expired and was not taken away yet."""
+    wanted = {
+        person.id
+        for request in requests
+        if (person := people.get(request.profile_id)) is not None
+        and person.tags_expire_at is not None
+        and person.tags_expire_at <= request.now
+    }
+    return await tags.of_profiles(connection, wanted) if wanted else {}
+
+
+def _tags(person: Profile, now: datetime, expired: Mapping[str, list[tags.Grant]]) -> frozenset[str]:
+    over = {
+        grant.tag
+        for grant in expired.get(person.id, ())
+        if grant.expires_at is not None and grant.expires_at <= now
+    }
+    return frozenset(person.tags) - over
 
 
 async def _history(

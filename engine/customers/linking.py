@@ -19,7 +19,7 @@ from typing import Final
 from engine.customers.graph import Parts, most_telling, partition
 from engine.customers.making import new_key, write_new
 from engine.language.installation import Identities
-from engine.store import identities, links, merging, profiles, reviews
+from engine.store import identities, links, merging, profiles, rechecks, reviews
 from engine.store.connection import AsyncConnection
 from engine.store.identities import Identity, Owner
 from engine.store.links import Link, Pair
@@ -247,6 +247,7 @@ class Linking:
             kept[owner].record = stays
             kept[target].record = joined(kept[target].record, goes, self._rules.sources)
         await profiles.rewrite(connection, {i: (kept[i].record, names[i]) for i in kept})
+        await rechecks.add(connection, kept)
 
     async def _describe(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.customers.identifiers import Unusable, normalise
 from engine.language.addresses import KINDS
+from engine.language.catalogue import Catalogue
 from engine.language.consents import Word, read
 from engine.language.installation import Identities
 from engine.language.types import parse_datetime
@@ -21,6 +22,7 @@ from engine.store.profiles import Change
 ADDRESSES = frozenset(KINDS) - {"external_id", "anonymous_id"}
 """Kinds that a trait or an `update` step may set."""
 _DEFAULT = Identities()
+_NOTHING = Catalogue()
 _ZONE_NAMES = ("time_zone", "timezone", "timeZone")
 
 
@@ -47,14 +49,18 @@ class Traits:
 
 
 async def apply_traits(
-    connection: AsyncConnection, batch: Sequence[Traits], rules: Identities = _DEFAULT
+    connection: AsyncConnection,
+    batch: Sequence[Traits],
+    rules: Identities = _DEFAULT,
+    catalogue: Catalogue = _NOTHING,
 ) -> list[Consent]:
     """Writes traits into profiles; of two on one attribute the newer counts.
 
     Returns the consents recorded, for `consent.changed` events.
 
     A value that a reserved trait cannot take (an unknown time zone) is passed over. An identifier that cannot
-    be brought into the shape of its kind is kept as an attribute of that name, as it came.
+    be brought into the shape of its kind is kept as an attribute of that name, as it came. A tag that a rule
+    of the catalogue keeps is not given.
     """
     changes: list[Change] = []
     attached: list[tuple[identities.Identity, str]] = []
@@ -62,6 +68,8 @@ async def apply_traits(
     joined: list[tuple[str, str]] = []
     for item in batch:
         change = _change(item, rules)
+        change.add_tags = tuple(tag for tag in change.add_tags if tag not in catalogue.rules)
+        change.expire = expiry(catalogue, change.add_tags, item.at)
         changes.append(change)
         if item.via is None:
             attached += [((kind, v), item.profile_id) for kind, v in change.addresses.items() if v]
@@ -73,6 +81,11 @@ async def apply_traits(
     await segments.add_batch(connection, joined)
     await consents.add_batch(connection, granted)
     return granted
+
+
+def expiry(catalogue: Catalogue, tags: Iterable[str], at: datetime) -> dict[str, datetime]:
+    """Those of the tags that expire, given at `at`, and when."""
+    return {tag: at + catalogue.lifetimes[tag] for tag in tags if tag in catalogue.lifetimes}
 
 
 def _change(item: Traits, rules: Identities) -> Change:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.customers.applied import Applied, applied, catalogue_of
+from engine.customers.frozen import frozen_meaning, thawed_meaning
 from engine.language.expressing import base_scope
 from engine.language.expressions import ExpressionError, Problem, Tree, check, normal, parse
 from engine.language.expressions.errors import did_you_mean
@@ -41,7 +42,6 @@ class Group:
     where: str
     text: str | None
     setting: Setting
-    catalogue: str = field(repr=False)
 
     @property
     def tree(self) -> Tree:
@@ -52,7 +52,7 @@ class Group:
         """All that the condition means, as JSON: for later, whatever is applied by then."""
         return {
             "where": self.where,
-            "catalogue": self.catalogue,
+            "meaning": frozen_meaning(self.where, self.setting.catalogue),
             "time_zone": self.setting.time_zone,
             "consent": self.setting.consent_rule,
             "address_kinds": sorted(self.setting.address_kinds),
@@ -102,7 +102,7 @@ async def named(connection: AsyncConnection, name: str) -> Group:
         )
     text = segments[name]
     where = f"in_segment({json.dumps(name, ensure_ascii=False)})" if text is None else text
-    return Group(name, where, text, await _setting(connection, found), found.text)
+    return Group(name, where, text, await setting_of(connection, found))
 
 
 async def of_condition(connection: AsyncConnection, where: str) -> Group:
@@ -120,7 +120,7 @@ async def of_condition(connection: AsyncConnection, where: str) -> Group:
         problems = [error.problem()]
     if problems:
         raise SegmentError("; ".join(_said(problem) for problem in problems))
-    group = Group(None, where, where, await _setting(connection, found), found.text)
+    group = Group(None, where, where, await setting_of(connection, found))
     try:
         condition(tree, group.setting, datetime.min.replace(tzinfo=UTC))
     except NotInSql as error:
@@ -133,16 +133,18 @@ def _said(problem: Problem) -> str:
     return f"column {problem.offset + 1}: {problem.message}{hint}"
 
 
-async def _setting(connection: AsyncConnection, found: Applied) -> Setting:
+async def setting_of(connection: AsyncConnection, found: Applied) -> Setting:
+    """What the SQL of an expression depends on, by what is applied."""
     kinds = await populations.kinds_among(connection, found.catalogue.profile)
     installation = found.installation
     return Setting(found.catalogue, installation.time_zone, installation.consent["marketing"], kinds)
 
 
 def thawed(frozen: Mapping[str, Any]) -> tuple[Tree, Setting]:
-    """What `Group.frozen` kept."""
+    """What `Group.frozen` kept; once that was the whole text of the catalogue."""
+    whole, meaning = frozen.get("catalogue"), frozen.get("meaning")
     setting = Setting(
-        catalogue_of(frozen["catalogue"]),
+        thawed_meaning(meaning) if whole is None else catalogue_of(whole),
         frozen["time_zone"],
         frozen["consent"],
         frozenset(frozen["address_kinds"]),

@@ -73,7 +73,7 @@ def _needs(expressions: tuple[str, ...], definitions: Definitions) -> Requiremen
     if not expressions:
         return Requirements()
     texts = tuple(definitions.segments.items()), tuple(definitions.computed.items())
-    return _required(expressions, *texts, tuple(definitions.stages))
+    return _required(expressions, *texts, tuple(definitions.stages), tuple(definitions.tags.items()))
 
 
 @lru_cache(maxsize=2048)
@@ -82,8 +82,9 @@ def _required(
     segments: tuple[tuple[str, str], ...],
     computed: tuple[tuple[str, str], ...],
     stages: tuple[tuple[str, str | None], ...],
+    tags: tuple[tuple[str, str], ...],
 ) -> Requirements:
-    return requirements(expressions, Definitions(dict(segments), dict(computed), stages))
+    return requirements(expressions, Definitions(dict(segments), dict(computed), stages, dict(tags)))
 
 
 def computed_in(project: LiveProject, message: str) -> tuple[str, ...]:

@@ -40,6 +40,17 @@ class Job:
         return evaluate(given, self.facts) if isinstance(given, str) else given
 
 
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A stage that a step sets. `before` is what was said by hand before."""
+
+    place: Place
+    profile_id: str
+    before: str | None
+    stage: str
+    at: datetime
+
+
 @dataclass(slots=True)
 class Turn:
     """One transaction's worth of decisions on a batch, thrown away if the transaction must run again."""
@@ -51,6 +62,7 @@ class Turn:
     progress: list[Progress] = field(default_factory=list)
     changes: list[tuple[Place, Change]] = field(default_factory=list)
     events: list[tuple[Place, Internal]] = field(default_factory=list)
+    stages: list[Staged] = field(default_factory=list)
 
     def at(self, order: Order) -> datetime:
         return self.ports.at(order.at)

@@ -20,7 +20,7 @@ from engine.effects import call
 from engine.effects.enter import enter
 from engine.effects.job import Job, Turn, look_of, outcome_of
 from engine.effects.ports import EffectPorts
-from engine.effects.update import update
+from engine.effects.update import stage_events, update
 from engine.ingest.recording import record_events
 from engine.store import effects as rows
 from engine.store import enrolments as enrolment_rows
@@ -195,6 +195,7 @@ async def _write(connection: AsyncConnection, turn: Turn, calls: Sequence[Job] =
     settled = {enrolment for enrolment, _ in kept}
     await profiles.change_batch(connection, [change for place, change in turn.changes if place in kept])
     new = [event for place, event in turn.events if place in kept]
+    new += await stage_events(connection, turn, {place for place, _ in turn.changes if place in kept})
     if new:
         await record_events(connection, new, datetime.now(UTC))
     saved = [progress for progress in turn.progress if progress.enrolment_id in settled]

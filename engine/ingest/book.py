@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.core.codec import plan_from_json
 from engine.core.plan import Plan
+from engine.customers.followed import Meaning, meaning_of
 from engine.ingest.entry import LiveJourney
 from engine.language.catalogue import Catalogue, read_catalogue
 from engine.language.installation import Installation, read_installation
@@ -36,6 +37,9 @@ class Edition:
     installation: Installation = field(default_factory=Installation)
     longest_goal: timedelta | None = None
     """The longest `within` of any goal known: how far back an enrolment can still convert."""
+
+    meaning: Meaning = field(default_factory=Meaning)
+    """What can be followed."""
 
     def unless(self, journey: str) -> tuple[str, ...]:
         """The names of events that drop a pending entry of this journey."""
@@ -91,7 +95,9 @@ class Book:
             for name, (status, live) in open_.items()
             if status in ("live", "paused") and live in known
         )
-        return Edition(enterable, catalogue, installation, _longest_goal(self._plans.values()))
+        same = digest is not None and catalogue is self._edition.catalogue
+        meaning = self._edition.meaning if same else meaning_of(catalogue)
+        return Edition(enterable, catalogue, installation, _longest_goal(self._plans.values()), meaning)
 
 
 def _longest_goal(known: Iterable[Plan]) -> timedelta | None:

@@ -123,7 +123,7 @@ async def _accept(
         known = await applied(connection)
         catalogue, rules = known.catalogue, known.installation.identities
         results, kept = _read(source, messages, came, catalogue, rules)
-        new = await _keep(connection, source, kept, rules) if kept else set()
+        new = await _keep(connection, source, kept, rules, catalogue) if kept else set()
         waiting = iter(kept)
         return [result or _accepted(next(waiting), new) for result in results], catalogue, kept
 
@@ -166,7 +166,11 @@ def _accepted(kept: _Kept, new: set[str]) -> Accepted:
 
 
 async def _keep(
-    connection: AsyncConnection, source: str, kept: Sequence[_Kept], rules: Identities
+    connection: AsyncConnection,
+    source: str,
+    kept: Sequence[_Kept],
+    rules: Identities,
+    catalogue: Catalogue,
 ) -> set[str]:
     """Writes the messages; returns the ids of the events that are new."""
     resolution = await resolve(connection, [_request(each) for each in kept], rules)
@@ -195,7 +199,7 @@ async def _keep(
             told.add(each.event_id)
             traits.append(_said(each, owner.profile_id, source, place, rules))
     if traits:
-        consents = await apply_traits(connection, traits, rules)
+        consents = await apply_traits(connection, traits, rules, catalogue)
         await record_events(connection, consent_changes(consents), kept[-1].received_at)
     return new
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.core.identity import event_id
 from engine.store import events
 from engine.store.consents import EVERY_PURPOSE, Consent
+from engine.store.derived import MembershipChange, StageChange
 from engine.store.events import NewEvent
 
 if TYPE_CHECKING:
@@ -73,6 +74,19 @@ async def record_events(
             for event in new
         ],
     )
+
+
+def segment_changed(change: MembershipChange) -> Internal:
+    """`segment.entered` or `segment.left`, once for each change."""
+    name = "segment.entered" if change.entered else "segment.left"
+    properties = {"segment": change.segment}
+    return Internal(change.profile_id, name, change.at, f"segment/{change.id}", properties)
+
+
+def stage_changed(change: StageChange) -> Internal:
+    """`stage.changed`, once for each change."""
+    properties = {"stage": change.stage, "before": change.before}
+    return Internal(change.profile_id, "stage.changed", change.at, f"stage/{change.id}", properties)
 
 
 def consent_changes(entries: Iterable[Consent]) -> list[Internal]:

@@ -19,9 +19,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from engine.ingest.book import Book
+from engine.ingest.heeded import Heeded
 from engine.ingest.routing import BATCH, CrowdWasFirst, Routed, route, route_events
 from engine.ingest.times import Time, time_at
-from engine.store import clock, entries, events, routing
+from engine.store import clock, entries, events, rechecks, routing
 from engine.store.database import in_transaction, is_outage
 from engine.store.listening import Listener
 from engine.store.tables import CLOCK_CHANNEL, EVENTS_CHANNEL, PROJECT_CHANNEL
@@ -52,6 +53,7 @@ class Tally:
     events: int = 0
     entered: int = 0
     woken: int = 0
+    looked: int = 0
     broken: int = 0
     batches: int = 0
 
@@ -59,6 +61,7 @@ class Tally:
         self.events += routed.events
         self.entered += routed.entered
         self.woken += routed.woken
+        self.looked += routed.looked
         self.batches += 1
 
 
@@ -71,6 +74,7 @@ class Router:
     batch: int = BATCH
     tally: Tally = field(default_factory=Tally)
     _book: Book = field(default_factory=Book)
+    _heeded: Heeded = field(default_factory=Heeded)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Routes until `stop` is set. Survives a database that goes away for a while."""
@@ -86,14 +90,15 @@ class Router:
                 await listener.wait(min(pause, POLL.total_seconds()), stop)
 
     async def sweep(self) -> int:
-        """Routes what there is, in all shards; returns the number of events taken."""
-        before = self.tally.events
+        """Routes what there is, in all shards; returns the number of events taken and customers looked at."""
+        before = self.tally.events + self.tally.looked
         async with self.database.connect() as connection:
             time = await self.time(connection)
             shards = sorted(
                 {
                     *await events.unrouted_shards(connection),
                     *await entries.due_shards(connection, time.settle_by),
+                    *await rechecks.shards(connection),
                 }
             )
         waiting = iter([shards[start : start + TOGETHER] for start in range(0, len(shards), TOGETHER)])
@@ -105,7 +110,7 @@ class Router:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(AT_ONCE, -(-len(shards) // TOGETHER))):
                 group.create_task(work())
-        return self.tally.events - before
+        return self.tally.events + self.tally.looked - before
 
     async def drain(self, shards: Sequence[int]) -> None:
         """Routes these shards until nothing is left, or other routers have them."""
@@ -144,7 +149,7 @@ class Router:
 
     async def _route(self, connection: AsyncConnection, shards: Sequence[int]) -> Routed | None:
         time = await self.time(connection)
-        return await route(connection, shards, self._book, time, self.batch)
+        return await route(connection, shards, self._book, time, self.batch, self._heeded)
 
     async def _one_by_one(self, shard: int) -> Routed | None:
         """The next batch of a shard, each event in a transaction of its own."""
@@ -182,7 +187,7 @@ class Router:
         if not (still := await events.unrouted_by_id(connection, event.event_id)):
             return True
         time = await self.time(connection)
-        await route_events(connection, [event.shard], still, self._book, time, limit=1)
+        await route_events(connection, [event.shard], still, self._book, time, 1, self._heeded)
         return True
 
 

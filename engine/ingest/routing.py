@@ -23,7 +23,9 @@ from engine.ingest.close import end_enrolments
 from engine.ingest.conditions import Judge, expressions_of, trigger_at
 from engine.ingest.crowd_events import remember
 from engine.ingest.entry import Entrance, Entry, ended_key, trigger_keys
+from engine.ingest.heeded import Heeded
 from engine.ingest.people import load_people, withdrawn
+from engine.ingest.rechecking import recheck
 from engine.ingest.times import Time
 from engine.ingest.wakes import Followers, calls_of, followed, starts_of
 from engine.store import enrolments, entries, events, pool, profiles, routing, starts
@@ -55,11 +57,17 @@ class Routed:
     events: int = 0
     entered: int = 0
     woken: int = 0
+    looked: int = 0
     more: tuple[int, ...] = ()
 
 
 async def route(
-    connection: AsyncConnection, shards: Sequence[int], book: Book, time: Time, limit: int = BATCH
+    connection: AsyncConnection,
+    shards: Sequence[int],
+    book: Book,
+    time: Time,
+    limit: int = BATCH,
+    heeded: Heeded | None = None,
 ) -> Routed:
     """Takes the next batch of these shards, but for those that another router has. The caller commits."""
     locked = await routing.try_locks(connection, shards)
@@ -67,7 +75,7 @@ async def route(
         return Routed()
     of_each = max(1, limit // len(locked))
     batch = await events.unrouted_in(connection, locked, of_each)
-    return await route_events(connection, locked, batch, book, time, of_each)
+    return await route_events(connection, locked, batch, book, time, of_each, heeded)
 
 
 async def route_events(
@@ -77,6 +85,7 @@ async def route_events(
     book: Book,
     time: Time,
     limit: int = BATCH,
+    heeded: Heeded | None = None,
 ) -> Routed:
     """Takes these events and what is due of the shards, which the caller has locked.
 
@@ -90,7 +99,9 @@ async def route_events(
     until = {shard: min(time.settle_by, last[shard]) if shard in full else time.settle_by for shard in shards}
     due = await entries.due(connection, until, limit)
     if not batch and not due:
-        return Routed()
+        edition = await book.edition(connection)
+        looked = await recheck(connection, edition, shards, (), time, heeded or Heeded())
+        return Routed(looked=looked, more=tuple(shards) if looked else ())
     turn = await _load(connection, batch, due, book, time)
     for event in batch:
         turn.take(event)
@@ -98,9 +109,11 @@ async def route_events(
     await _feed(connection, turn, {event.event_id for event in batch})
     await _write(connection, batch, turn, time)
     await remember(connection, book, batch, turn.crowds)
+    edition = await book.edition(connection)
+    looked = await recheck(connection, edition, shards, batch, time, heeded or Heeded())
     settled = Counter(shard_of(key.profile_id) for key in due)
     more = tuple(shard for shard in shards if shard in full or settled[shard] >= limit)
-    return Routed(len(batch), len(turn.entry.entrances), len(turn.followers.wakes), more)
+    return Routed(len(batch), len(turn.entry.entrances), len(turn.followers.wakes), looked, more)
 
 
 async def _at_home(connection: AsyncConnection, batch: Sequence[Event]) -> Sequence[Event]:

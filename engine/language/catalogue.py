@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from engine.language.addresses import KINDS
 from engine.language.knowledge import RFM_SCORES, RFM_SEGMENT, Rfm, Score, read_rfm, read_scores
+from engine.language.lengths import parse_length
 from engine.language.loader import Mapping, Node, Scalar, Sequence, plain_data, text_of
 
 
@@ -42,6 +44,15 @@ class Stage:
     """A stage of the customer's life; without `where` it is the one to begin with."""
 
     name: str
+    where: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag: how long it lasts after it was given, or the rule that keeps it."""
+
+    name: str
+    expires: timedelta | None = None
     where: str | None = None
 
 
@@ -96,6 +107,25 @@ class Catalogue:
     """Each is a computed attribute of `profile` too."""
     rfm: Rfm | None = None
     """Its values are kept attributes of `profile` too."""
+    about_tags: dict[str, Tag] = field(default_factory=dict)
+    """Tags of which more is said than the name."""
+    histories: dict[str, bool] = field(default_factory=dict)
+    """Segments that say whether their history is kept."""
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """Tags that are kept by a rule, to their conditions."""
+        return {name: tag.where for name, tag in self.about_tags.items() if tag.where is not None}
+
+    @property
+    def lifetimes(self) -> dict[str, timedelta]:
+        """Tags that expire, to how long they last."""
+        return {name: tag.expires for name, tag in self.about_tags.items() if tag.expires is not None}
+
+    @property
+    def beginning(self) -> str | None:
+        """The stage of whom no rule holds for; None where there is none."""
+        return self.stages[0].name if self.stages and self.stages[0].where is None else None
 
     def event(self, name: str) -> EventType | None:
         """A declared or built-in event, by its own name."""
@@ -132,13 +162,34 @@ def read_catalogue(root: Node | None) -> Catalogue:
         profile |= {name: Property("number", kept=True) for name in RFM_SCORES}
         names = tuple(dict.fromkeys(segment.name for segment in rfm.segments))
         profile[RFM_SEGMENT] = Property("text", one_of=names, kept=True)
-    segments = {name: text_of(node) for name, node in _entries(root.get("segments"))}
+    segments = {name: text_of(_where(node)) for name, node in _entries(root.get("segments"))}
+    histories = {
+        name: found.value is True
+        for name, node in _entries(root.get("segments"))
+        if isinstance(node, Mapping) and isinstance(found := node.get("history"), Scalar)
+    }
     stages = tuple(
         Stage(name, text_of(node.get("where")))
         for node in _items(root.get("stages"))
         if isinstance(node, Mapping) and (name := text_of(node.get("name"))) is not None
     )
-    return Catalogue(events, profile, tuple(_texts(root.get("tags"))), segments, stages, scores, rfm)
+    tags = [tag for node in _items(root.get("tags")) if (tag := _tag(node)) is not None]
+    told = {tag.name: tag for tag in tags if tag != Tag(tag.name)}
+    names = tuple(tag.name for tag in tags)
+    return Catalogue(events, profile, names, segments, stages, scores, rfm, told, histories)
+
+
+def _where(node: Node | None) -> Node | None:
+    return node.get("where") if isinstance(node, Mapping) else node
+
+
+def _tag(node: Node) -> Tag | None:
+    if not isinstance(node, Mapping):
+        return None if (own := text_of(node)) is None else Tag(own)
+    name = text_of(node.get("name"))
+    if name is None:
+        return None
+    return Tag(name, parse_length(text_of(node.get("expires")) or ""), text_of(node.get("where")))
 
 
 def _entries(node: Node | None) -> Iterable[tuple[str, Node]]:

@@ -95,6 +95,7 @@ CODES: dict[str, str] = {
     "J319": "name declared twice",
     "J320": "adapter that is not installed",
     "J325": "unknown purpose",
+    "J326": "tag that a rule keeps",
     "J401": "duplicate id",
     "J402": "unreachable step",
     "J403": "weights do not add up to 100",

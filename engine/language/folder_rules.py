@@ -17,6 +17,7 @@ from engine.language.identity_rules import check_identities
 from engine.language.knowledge_rules import check_knowledge
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
 from engine.language.schema_folder import POLICY
+from engine.language.tag_rules import check_rules, check_segment_forms, check_tags
 from engine.language.words import Words
 
 _SECRET = re.compile(
@@ -50,13 +51,13 @@ def definitions_of(catalogue: Catalogue) -> Definitions:
             name: found.computed for name, found in catalogue.profile.items() if found.computed is not None
         },
         stages=tuple((stage.name, stage.where) for stage in catalogue.stages),
+        tags=catalogue.rules,
     )
 
 
 def check_catalogue(root: Node, words: Words, reporter: Reporter) -> None:
     """Names declared twice, and the expressions of segments, computed attributes and stages."""
     _events(root, reporter)
-    _twice(_items(_part(root, "tags")), "tag", reporter)
     stages = [node for node in _items(_part(root, "stages")) if isinstance(node, Mapping)]
     _twice([found for node in stages if (found := node.get("name")) is not None], "stage", reporter)
     for number, node in enumerate(stages):
@@ -77,6 +78,11 @@ def check_catalogue(root: Node, words: Words, reporter: Reporter) -> None:
         check_knowledge(root, words, reporter)
     definitions = definitions_of(words.catalogue)
     mistaken = check_definitions(definitions, base_scope(words))
+    if isinstance(root, Mapping):
+        check_segment_forms(root, reporter)
+        check_tags(root, reporter)
+        if not mistaken:
+            check_rules(root, words, definitions, reporter)
     for place, problems in mistaken.items():
         found = _definition(root, place, stages)
         for problem in problems:
@@ -104,7 +110,7 @@ def _definition(root: Node, place: tuple[str, str], stages: list[Mapping]) -> Sc
     kind, name = place
     node: Node | None = None
     if kind == "segment":
-        node = _part(root, "segments", name)
+        node = _part(root, "segments", name, "where") or _part(root, "segments", name)
     elif kind == "computed":
         node = _part(root, "profile", name, "computed") or _key(root, "scores", name)
     else:

@@ -117,6 +117,13 @@ class _Scenario:
         for item in node.items:
             if name == "tags":
                 self._among("J305", item, "tag", self.words.catalogue.tags, "warning")
+                if text_of(item) in self.words.catalogue.rules:
+                    self.reporter.error(
+                        "J326",
+                        item.mark,
+                        f"`{text_of(item)}` is kept by a rule: it cannot be given",
+                        hint="give the customer what the rule asks for",
+                    )
             elif name == "segments":
                 self._among("J304", item, "segment", tuple(self.words.catalogue.segments))
             else:

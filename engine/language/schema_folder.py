@@ -50,6 +50,21 @@ _ATTRIBUTE = Either(
     "a type, or a mapping with `type`",
 )
 
+_TAG = Either(
+    (
+        Text("label"),
+        Object(
+            "a tag",
+            {
+                "name": Field(Text("label"), "the tag", needed=True),
+                "expires": Field(Text("positive_length"), "goes so long after it was last given"),
+                "where": Field(EXPRESSION, "who has it: kept by this rule, never set by hand"),
+            },
+        ),
+    ),
+    "a tag, or a mapping with `name`",
+)
+
 CATALOGUE = Object(
     "the words that journeys may use",
     {
@@ -76,17 +91,24 @@ CATALOGUE = Object(
             "events by name",
         ),
         "profile": Field(Table(_ATTRIBUTE, "word"), "the profile's attributes"),
-        "tags": Field(Listing(Text("label")), "tags"),
+        "tags": Field(Listing(_TAG), "tags"),
         "segments": Field(
             Table(
                 Either(
                     (
                         EXPRESSION,
                         Object(
-                            "a static list", {"list": Field(Boolean(only=True), "a static list", needed=True)}
+                            "a segment",
+                            {
+                                "where": Field(EXPRESSION, "who is in it"),
+                                "list": Field(Boolean(only=True), "a static list"),
+                                "history": Field(
+                                    Boolean(), "keeps who entered and left it, and when", default="false"
+                                ),
+                            },
                         ),
                     ),
-                    "an expression or `{list: true}`",
+                    "an expression, `{list: true}` or a mapping with `where`",
                 )
             ),
             "segments by name",

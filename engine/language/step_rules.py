@@ -227,7 +227,7 @@ class StepRules:
                     )
         for key_name in ("add_tags", "remove_tags"):
             for node in _items(spec.get(key_name)):
-                self.look.tag(node)
+                self.look.tag_by_hand(node)
         self.look.stage(spec.get("stage"))
 
     def _enter(self, spec: Mapping, place: Place) -> None:

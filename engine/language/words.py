@@ -81,8 +81,19 @@ class Lookup:
     def segment(self, node: Node | None) -> str | None:
         return self._among("J304", node, "segment", self.words.catalogue.segments)
 
-    def tag(self, node: Node) -> None:
-        self._among("J305", node, "tag", self.words.catalogue.tags)
+    def tag(self, node: Node) -> str | None:
+        return self._among("J305", node, "tag", self.words.catalogue.tags)
+
+    def tag_by_hand(self, node: Node) -> None:
+        """A tag that somebody gives or takes away."""
+        name = self.tag(node)
+        if name in self.words.catalogue.rules:
+            self.reporter.error(
+                "J326",
+                node.mark,
+                f"`{name}` is kept by a rule: it cannot be given or taken away",
+                hint="change what its rule asks for",
+            )
 
     def stage(self, node: Node | None) -> None:
         self._among("J311", node, "stage", [stage.name for stage in self.words.catalogue.stages])

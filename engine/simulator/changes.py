@@ -19,7 +19,7 @@ def change(run: Simulation, person: Person, given: Change) -> None:
     at = given.at
     if given.kind == "identify":
         said = given.data.get("consents")
-        identify(run, person, {name: value for name, value in given.data.items() if name != "consents"})
+        identify(run, person, {name: value for name, value in given.data.items() if name != "consents"}, at)
         for channel, granted in answers_of(said).items():
             _consent(run, person, channel, granted, at)
     elif given.kind == "consent":
@@ -38,10 +38,14 @@ def change(run: Simulation, person: Person, given: Change) -> None:
                 run.advance(enrolment, Control("pause" if given.kind == "pause" else "resume", at))
 
 
-def identify(run: Simulation, person: Person, data: Mapping[str, Any]) -> None:
-    """Writes a profile as scenarios give it: attributes, identifiers, `tags consents segments`."""
+def identify(run: Simulation, person: Person, data: Mapping[str, Any], at: datetime | None = None) -> None:
+    """Writes a profile as scenarios give it: attributes, identifiers, `tags consents segments`.
+
+    Tags given at an instant expire as the catalogue says; those that were there before stay.
+    """
     rest = dict(data)
-    person.retag(add=rest.pop("tags", None) or ())
+    tags = rest.pop("tags", None) or ()
+    person.retag(add=tags, expire={} if at is None else run.expiry(tags, at))
     for channel, granted in answers_of(rest.pop("consents", None)).items():
         person.grant(channel, granted)
     person.segments |= frozenset(rest.pop("segments", None) or ())

@@ -179,12 +179,13 @@ def _exit(run: ScenarioRun) -> Difference | None:
 
 
 def _tags(run: ScenarioRun) -> Difference | None:
-    has = [tag for tag in run.scenario.expect.tags_has if tag not in run.person.tags]
-    lacks = [tag for tag in run.scenario.expect.tags_lacks if tag in run.person.tags]
+    tags = run.simulation.tags_of(run.person)
+    has = [tag for tag in run.scenario.expect.tags_has if tag not in tags]
+    lacks = [tag for tag in run.scenario.expect.tags_lacks if tag in tags]
     if not has and not lacks:
         return None
     wanted = [f"has `{tag}`" for tag in has] + [f"lacks `{tag}`" for tag in lacks]
-    got = ", ".join(f"`{tag}`" for tag in sorted(run.person.tags)) or "no tags"
+    got = ", ".join(f"`{tag}`" for tag in sorted(tags)) or "no tags"
     return _difference(run, "tags", ", ".join(wanted), got)
 
 

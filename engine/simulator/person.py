@@ -24,6 +24,7 @@ _CHANNELS: Final = tuple((name, address_kind(name)) for name in (*IDENTIFIERS, *
 """Channels, each with the identifier that is its address."""
 _ADDRESSING: Final = frozenset(IDENTIFIERS)
 _at = attrgetter("at")
+_NEVER: Final[Mapping[str, datetime]] = {}
 
 
 @dataclass(slots=True, eq=False)
@@ -139,6 +140,8 @@ class Person:
         self.profile_id = profile_id or key
         self.attributes: dict[str, Any] = {}
         self.tags: frozenset[str] = frozenset()
+        self.expiries: dict[str, datetime] = {}
+        """Tags that go again, and when."""
         self.segments: frozenset[str] = frozenset()
         self.stage: str | None = None
         self.consents: dict[str, bool] = {}
@@ -214,8 +217,21 @@ class Person:
         """What holds now of everything that was ever said."""
         return [self.word(channel, purpose) for channel, purpose in self._said]
 
-    def retag(self, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
-        self.tags = (self.tags | frozenset(add)) - frozenset(remove)
+    def retag(
+        self, add: Iterable[str] = (), remove: Iterable[str] = (), expire: Mapping[str, datetime] = _NEVER
+    ) -> None:
+        """Gives tags and takes others away; `expire` says when those given go again."""
+        given, taken = frozenset(add), frozenset(remove)
+        self.tags = (self.tags | given) - taken
+        for tag in given | taken:
+            self.expiries.pop(tag, None)
+        self.expiries |= {tag: at for tag, at in expire.items() if tag in self.tags}
+
+    def tags_at(self, at: datetime) -> frozenset[str]:
+        """The tags that are there at an instant."""
+        if not self.expiries:
+            return self.tags
+        return self.tags - {tag for tag, until in self.expiries.items() if until <= at}
 
     def remember(self, event: SimulatedEvent, counted: bool = True) -> None:
         """Keeps the event for expressions; `counted` also as part of the history."""

@@ -51,6 +51,7 @@ class Surroundings:
                 if about.computed is not None
             },
             stages=tuple((stage.name, stage.where) for stage in self.catalogue.stages),
+            tags=self.catalogue.rules,
         )
 
     def zone(self) -> ZoneInfo:

@@ -59,6 +59,8 @@ class Simulation:
         self.definitions = surroundings.definitions()
         self._definitions: dict[frozenset[str], Definitions] = {}
         self.attribute_types = surroundings.attribute_types()
+        self._rules = surroundings.catalogue.rules
+        self._lifetimes = surroundings.catalogue.lifetimes
         self.zone: tzinfo = surroundings.zone()
         self.policy = Settings(surroundings.installation.consent)
         opt_in = surroundings.installation.consent.get("marketing") == "opt_in"
@@ -433,7 +435,7 @@ class Simulation:
             now=now,
             key=person.key,
             profile=person.attributes,
-            tags=person.tags,
+            tags=person.tags_at(now),
             segments=person.segments,
             stage=person.stage,
             consents={**self.presumed, **person.consents} if self.presumed else person.consents,
@@ -453,6 +455,18 @@ class Simulation:
             own = {n: text for n, text in self.definitions.segments.items() if n not in person.segments}
             known = self._definitions[person.segments] = replace(self.definitions, segments=own)
         return known
+
+    def tags_of(self, person: Person) -> frozenset[str]:
+        """The tags of this customer at the last instant, those that rules keep among them."""
+        if self.now is None:
+            return person.tags
+        known = self.facts_of(person, self.now, None, None)
+        held = (name for name, where in self._rules.items() if compile_expression(where)(known) is True)
+        return known.tags.union(held)
+
+    def expiry(self, tags: Iterable[str], at: datetime) -> dict[str, datetime]:
+        """Those of the tags that expire, given at `at`, and when."""
+        return {tag: at + self._lifetimes[tag] for tag in tags if tag in self._lifetimes}
 
     def moved_by(self, enrolment: Enrolment, event_id: str | None) -> SimulatedEvent:
         """The event that last moved the enrolment; at first its trigger."""

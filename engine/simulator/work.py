@@ -126,10 +126,13 @@ def _update(run: Simulation, enrolment: Enrolment, step: Effect, at: datetime, f
     # All of a `set` is worked out before any of it is written.
     values = {name: _value(text, facts) for name, text in (spec.get("set") or {}).items()}
     person.set(run.typed_attributes({name: to_json(value) for name, value in values.items()}))
-    person.retag(spec.get("add_tags") or (), spec.get("remove_tags") or ())
+    given = spec.get("add_tags") or ()
+    person.retag(given, spec.get("remove_tags") or (), run.expiry(given, at))
     stage = spec.get("stage")
-    if stage is not None and stage != person.stage:
-        before, person.stage = person.stage, stage
+    if stage is None:
+        return
+    before, person.stage = compile_expression("stage()")(facts), stage
+    if stage != before:
         run.emit(
             person, "stage.changed", at, {"stage": stage, "before": before}, f"{enrolment.id}/{step.id}/stage"
         )

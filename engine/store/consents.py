@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TextualSelect
 
-from engine.store import batch
+from engine.store import batch, rechecks
 
 EVERY_CHANNEL = EVERY_PURPOSE = "*"
 
@@ -92,7 +92,13 @@ async def add_batch(connection: AsyncConnection, entries: Sequence[Consent]) -> 
     )
     listed = ", ".join(names)
     await connection.execute(
-        sa.text(f"INSERT INTO consents ({listed}) SELECT {listed} FROM {fields} ORDER BY place"),
+        sa.text(f"""
+            WITH new AS (
+                INSERT INTO consents ({listed}) SELECT {listed} FROM {fields} ORDER BY place
+                RETURNING profile_id, at),
+            {rechecks.noting("new", "profile_id", "at")}
+            {rechecks.TELL}
+        """),
         batch.rows(
             [{"place": i, **{n: getattr(entry, n) for n in names}} for i, entry in enumerate(entries)]
         ),

@@ -27,6 +27,7 @@ from engine.store import jsonb
 from engine.store.crowds import Crowd, What
 from engine.store.enrolments import entry_month
 from engine.store.tables import POOL_SHARDS, SHARDS
+from engine.store.tags import TAGGED
 
 SLICE: Final = 20_000
 """Profiles that one transaction looks at."""
@@ -129,11 +130,11 @@ _SEEN: Final[dict[What, str]] = {
             SELECT id, key FROM profiles WHERE id > CAST(:cursor AS uuid) AND merged_into IS NULL
             ORDER BY id LIMIT :limit),
         looked AS (SELECT id, key FROM seen)""",
-    "tag": """
+    "tag": f"""
         seen AS MATERIALIZED (
-            SELECT id, key, tags FROM profiles WHERE id > CAST(:cursor AS uuid) AND merged_into IS NULL
-            ORDER BY id LIMIT :limit),
-        looked AS MATERIALIZED (SELECT id, key FROM seen WHERE tags @> ARRAY[CAST(:tag AS text)])""",
+            SELECT id, key, tags, tags_expire_at FROM profiles
+            WHERE id > CAST(:cursor AS uuid) AND merged_into IS NULL ORDER BY id LIMIT :limit),
+        looked AS MATERIALIZED (SELECT p.id, p.key FROM seen p WHERE {TAGGED})""",
     "segment": """
         seen AS MATERIALIZED (
             SELECT * FROM profiles WHERE id > CAST(:cursor AS uuid) AND merged_into IS NULL

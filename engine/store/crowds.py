@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engine.language.expressions.sql import Condition
 from engine.store import batch, jsonb
 from engine.store.tables import POOL_CHANNEL, POOL_SHARDS, STARTS_CHANNEL
+from engine.store.tags import TAGGED
 
 What = Literal["all", "tag", "list", "segment"]
 Status = Literal["waiting", "entering", "entered", "cancelled", "failed"]
@@ -180,7 +181,7 @@ async def set_out(
         case "all":
             counted = everybody
         case "tag":
-            counted = f"{everybody} AND tags @> ARRAY[CAST(:tag AS text)]"
+            counted = f"SELECT count(*) FROM profiles p WHERE p.merged_into IS NULL AND {TAGGED}"
             values["tag"] = crowd.tag
         case "list":
             counted = "SELECT count(*) FROM crowd_members WHERE crowd_id = :id"

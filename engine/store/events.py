@@ -248,6 +248,21 @@ async def for_profiles(
     return found
 
 
+async def last_routed(
+    connection: AsyncConnection, profile_ids: Iterable[str], names: Iterable[str]
+) -> dict[str, datetime]:
+    """When the last event of these names occurred that was routed, by profile."""
+    result = await connection.execute(
+        sa.text(
+            "SELECT profile_id, max(occurred_at) AS at FROM events "
+            "WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND name = ANY(CAST(:names AS text[])) "
+            "AND routed_at IS NOT NULL GROUP BY profile_id"
+        ),
+        {"ids": sorted(set(profile_ids)), "names": sorted(set(names))},
+    )
+    return {str(row.profile_id): row.at for row in result}
+
+
 async def later_than(
     connection: AsyncConnection, profile_id: str, instant: datetime, names: Iterable[str]
 ) -> list[Event]:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.store import jsonb, profiles
+from engine.store import jsonb, profiles, rechecks, tags
 from engine.store.provenance import Record, joined, parted
 from engine.store.routing import hold_shards
 from engine.store.shards import shard_of
@@ -57,6 +57,29 @@ _MOVES: Final = (
     """DELETE FROM entry_states l USING entry_states s WHERE s.profile_id = :survivor
         AND l.profile_id = :loser AND s.journey = l.journey AND s.one_per = l.one_per""",
     "UPDATE entry_states SET profile_id = :survivor, shard = :shard WHERE profile_id = :loser",
+    # Who one of the two was is no news of the one that there is now: it is noted without events.
+    """WITH gone AS (DELETE FROM memberships WHERE profile_id = :loser RETURNING segment, since_at),
+        come AS (
+            INSERT INTO memberships (segment, profile_id, since_at)
+            SELECT segment, CAST(:survivor AS uuid), since_at FROM gone
+            ON CONFLICT (segment, profile_id) DO NOTHING RETURNING segment)
+        INSERT INTO membership_changes (segment, profile_id, entered, at, quiet)
+        SELECT segment, CAST(:loser AS uuid), false, CAST(:at AS timestamptz), true FROM gone
+        UNION ALL SELECT segment, CAST(:survivor AS uuid), true, CAST(:at AS timestamptz), true FROM come""",
+    """WITH gone AS (DELETE FROM stages WHERE profile_id = :loser RETURNING stage, since_at),
+        come AS (
+            INSERT INTO stages (profile_id, stage, since_at)
+            SELECT CAST(:survivor AS uuid), stage, since_at FROM gone
+            ON CONFLICT (profile_id) DO NOTHING RETURNING stage)
+        INSERT INTO stage_changes (profile_id, before, stage, at, quiet)
+        SELECT CAST(:loser AS uuid), stage, NULL, CAST(:at AS timestamptz), true FROM gone
+        UNION ALL SELECT CAST(:survivor AS uuid), NULL, stage, CAST(:at AS timestamptz), true FROM come""",
+    """INSERT INTO tag_grants AS g (profile_id, tag, source, at, expires_at)
+        SELECT CAST(:survivor AS uuid), tag, source, at, expires_at FROM tag_grants WHERE profile_id = :loser
+        ON CONFLICT (profile_id, tag) DO UPDATE SET
+            source = excluded.source, at = excluded.at, expires_at = excluded.expires_at
+            WHERE g.at < excluded.at""",
+    "DELETE FROM tag_grants WHERE profile_id = :loser",
     """UPDATE profiles s SET
             external_id = coalesce(s.external_id, l.external_id),
             tags = ARRAY(SELECT DISTINCT t FROM unnest(s.tags || l.tags) t ORDER BY t),
@@ -64,13 +87,15 @@ _MOVES: Final = (
                 THEN coalesce(s.stage, l.stage) ELSE coalesce(l.stage, s.stage) END
         FROM profiles l WHERE s.id = :survivor AND l.id = :loser""",
     """UPDATE profiles SET merged_into = :survivor, external_id = NULL, attributes = '{}', addresses = '{}',
-            provenance = '{}', tags = '{}', time_zone = NULL, locale = NULL, updated_at = now()
+            provenance = '{}', tags = '{}', tags_expire_at = NULL, time_zone = NULL, locale = NULL,
+            updated_at = now()
         WHERE id = :loser""",
     "UPDATE profiles SET merged_into = :survivor WHERE merged_into = :loser",
 )
 _ROW: Final = """jsonb_build_object('external_id', p.external_id, 'attributes', p.attributes,
     'addresses', p.addresses, 'provenance', p.provenance, 'tags', to_jsonb(p.tags), 'stage', p.stage,
-    'time_zone', p.time_zone, 'locale', p.locale)"""
+    'time_zone', p.time_zone, 'locale', p.locale, 'grants', (
+        SELECT coalesce(jsonb_agg(to_jsonb(g)), '[]') FROM tag_grants g WHERE g.profile_id = p.id))"""
 _KEEP = sa.text(f"""
     INSERT INTO merges (survivor, loser, at, before)
     SELECT :survivor, :loser, :at,
@@ -125,14 +150,17 @@ async def merge(
     if len(locked.all()) != 2:
         return None
     await hold_shards(connection, {shard_of(survivor), shard_of(loser)})
-    kept = await connection.execute(_KEEP, ids | {"at": at or datetime.now(UTC)})
+    at = at or datetime.now(UTC)
+    kept = await connection.execute(_KEEP, ids | {"at": at})
     merge_id: int = kept.scalar_one()
     known = await profiles.records(connection, (survivor, loser))
     both = joined(known[survivor].record, known[loser].record, sources)
-    values = ids | {"shard": shard_of(survivor)}
+    values = ids | {"shard": shard_of(survivor), "at": at}
     moved = {name: await _returned(connection, statement, values) for name, statement in _MOVED.items()}
     for statement in _MOVES:
         await connection.execute(sa.text(statement), _used(statement, values))
+    await tags.set_first(connection, [survivor])
+    await rechecks.add(connection, [survivor], at)
     await profiles.rewrite(connection, {survivor: (both, both.values.keys() | both.provenance.keys())})
     await connection.execute(
         sa.text("""UPDATE merges SET before = before || jsonb_build_object('moved', CAST(:moved AS jsonb))
@@ -204,6 +232,22 @@ _ENTRIES: Final = (
     """UPDATE entry_states s SET live_id = NULL FROM enrolments e
         WHERE s.profile_id = :survivor AND s.live_id = e.id AND e.profile_id = :loser""",
 )
+_GRANTED: Final = (
+    "jsonb_to_recordset(CAST({} AS jsonb)) "
+    "AS r(tag text, source text, at timestamptz, expires_at timestamptz)"
+)
+_GRANTS_BACK: Final = (
+    f"""INSERT INTO tag_grants (profile_id, tag, source, at, expires_at)
+        SELECT CAST(:loser AS uuid), tag, source, at, expires_at FROM {_GRANTED.format(":was")}
+        ON CONFLICT DO NOTHING""",
+    # What the survivor has from the loser alone goes; what was said since stays.
+    f"""DELETE FROM tag_grants g USING {_GRANTED.format(":was")}
+        WHERE g.profile_id = :survivor AND g.tag = r.tag AND g.at = r.at""",
+    f"""INSERT INTO tag_grants (profile_id, tag, source, at, expires_at)
+        SELECT CAST(:survivor AS uuid), tag, source, at, expires_at FROM {_GRANTED.format(":other")}
+        WHERE EXISTS (SELECT 1 FROM profiles p WHERE p.id = :survivor AND p.tags @> ARRAY[tag])
+        ON CONFLICT DO NOTHING""",
+)
 _RESTORE = """UPDATE profiles SET merged_into = NULL, external_id = :external_id, stage = :stage,
     tags = CAST(:tags AS text[]), updated_at = now() WHERE id = :loser"""
 _REST = """UPDATE profiles SET
@@ -247,6 +291,14 @@ async def undo(connection: AsyncConnection, done: Merge, by: str | None, sources
             "tags": sorted(set(was["tags"]) - set(other["tags"])),
         },
     )
+    grants = {"was": jsonb.dumps(was.get("grants", [])), "other": jsonb.dumps(other.get("grants", []))}
+    for statement in _GRANTS_BACK:
+        await connection.execute(
+            sa.text(statement), _used(statement, {"loser": loser, "survivor": survivor, **grants})
+        )
+    await tags.set_first(connection, (survivor, loser))
+    # That there are two again is nothing that one of them did.
+    await rechecks.add(connection, (survivor, loser), quiet=True)
     stays, goes = parted(known[survivor].record, {f"{kind}:{value}" for kind, value in own}, sources)
     restored = joined(_unsourced(was), goes, sources)
     _drop_unsourced(stays, _unsourced(was), _unsourced(other))

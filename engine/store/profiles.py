@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.store import batch
+from engine.store import batch, rechecks, tags
 from engine.store.provenance import Provenance, Record, say, stamp
+from engine.store.tags import Grant
 
 
 @dataclass(slots=True)
@@ -32,6 +33,8 @@ class Profile:
     created_at: datetime
     updated_at: datetime
     last_routed_at: datetime | None
+    tags_expire_at: datetime | None = None
+    """The first instant at which one of its tags expires."""
 
 
 @dataclass(slots=True)
@@ -56,6 +59,10 @@ class Change:
     source: str | None = None
     confidence: float | None = None
     via: str | None = field(default=None, repr=False)
+    tags_at: datetime | None = None
+    """When the tags were given; None is when it was said. Without either no grant is kept of them."""
+    expire: Mapping[str, datetime] = field(default_factory=dict)
+    """Tags given that expire, and when."""
     first: bool = False
     """The earliest instant at which this was said counts, not the latest."""
 
@@ -97,11 +104,14 @@ class NewProfile:
 
 _MAKE_FIELDS = batch.records(id="uuid", key="text", external_id="text", addresses="jsonb", provenance="jsonb")
 _MAKE = sa.text(f"""
-    INSERT INTO profiles (id, key, external_id, addresses, provenance)
-    SELECT id, key, external_id, addresses, provenance FROM {_MAKE_FIELDS}
-    ORDER BY key
-    ON CONFLICT (key) DO NOTHING
-    RETURNING id, key
+    WITH made AS (
+        INSERT INTO profiles (id, key, external_id, addresses, provenance)
+        SELECT id, key, external_id, addresses, provenance FROM {_MAKE_FIELDS}
+        ORDER BY key
+        ON CONFLICT (key) DO NOTHING
+        RETURNING id, key),
+    {rechecks.noting("made")}
+    SELECT id, key FROM made
 """)
 
 
@@ -149,7 +159,7 @@ async def get_batch(
     return {row["id"]: batch.build(Profile, row) for row in result.mappings()}
 
 
-_CHANGE = sa.text(f"""
+_UPDATE = f"""
     UPDATE profiles p SET
         attributes = (p.attributes || r.attributes) - r.cleared,
         addresses = (p.addresses || r.addresses) - r.cleared_addresses,
@@ -179,10 +189,14 @@ _CHANGE = sa.text(f"""
         time_zone="text",
         locale_said="boolean",
         locale="text",
+        at="timestamptz",
     )
 }
-    WHERE p.id = r.id
-""")
+    WHERE p.id = r.id RETURNING p.id, r.at"""
+_REWRITE = sa.text(_UPDATE)
+_CHANGE = sa.text(
+    f"WITH changed AS ({_UPDATE}), {rechecks.noting('changed', at='changed.at')} {rechecks.TELL}"
+)
 
 _RECORDS = sa.text("""
     SELECT id, external_id, attributes, addresses, provenance, time_zone, locale FROM profiles
@@ -236,8 +250,19 @@ class _Edit:
     remove_tags: tuple[str, ...] = ()
     external_id: str | None = None
     stage: str | None = None
+    at: datetime | None = None
+    """The last instant at which something changed."""
+    grants: dict[str, Grant | None] = field(default_factory=dict)
+    """Tags given and taken away, in the end."""
 
     def take(self, change: Change) -> None:
+        at = change.tags_at or change.at
+        self.at = max(filter(None, (self.at, at)), default=None)
+        for tag in change.add_tags:
+            expires_at = change.expire.get(tag)
+            grant = Grant(change.profile_id, tag, change.source, at, expires_at) if at is not None else None
+            self.grants[tag] = grant
+        self.grants |= dict.fromkeys(change.remove_tags)
         self.add_tags = tuple(t for t in self.add_tags if t not in change.remove_tags) + change.add_tags
         gone = tuple(t for t in self.remove_tags if t not in change.add_tags)
         self.remove_tags = gone + change.remove_tags
@@ -278,13 +303,16 @@ async def change_batch(
             )
     values = [_row(i, edit, kept[i].record) for i, edit in edits.items()]
     await connection.execute(_CHANGE, batch.rows(values))
+    granted = [grant for edit in edits.values() for grant in edit.grants.values() if grant is not None]
+    taken = [(i, tag) for i, edit in edits.items() for tag, grant in edit.grants.items() if grant is None]
+    await tags.keep(connection, granted, taken)
 
 
 async def rewrite(connection: AsyncConnection, new: Mapping[str, tuple[Record, Collection[str]]]) -> None:
-    """Writes what the records say of these names, whoever said it."""
+    """Writes what the records say of these names, whoever said it. The caller has them looked at again."""
     values = [_row(i, _Edit(names=set(names)), record) for i, (record, names) in new.items()]
     if values:
-        await connection.execute(_CHANGE, batch.rows(values))
+        await connection.execute(_REWRITE, batch.rows(values))
 
 
 def _row(profile_id: str, edit: _Edit, record: Record) -> dict[str, Any]:
@@ -313,8 +341,39 @@ def _row(profile_id: str, edit: _Edit, record: Record) -> dict[str, Any]:
         "stage": edit.stage,
         "zone_said": zone,
         "locale_said": locale,
+        "at": edit.at,
         **where,
     }
+
+
+_RULE_TAGS = sa.text(f"""
+    WITH held AS MATERIALIZED (
+        SELECT p.id FROM profiles p WHERE p.id = ANY(CAST(:ids AS uuid[])) AND p.merged_into IS NULL
+        ORDER BY p.id FOR NO KEY UPDATE SKIP LOCKED)
+    UPDATE profiles p SET
+        tags = ARRAY(
+            SELECT t FROM unnest(p.tags || r.given) t WHERE t <> ALL (r.taken) GROUP BY t ORDER BY t),
+        updated_at = now()
+    FROM held, {batch.records(id="uuid", given="text[]", taken="text[]")}
+    WHERE p.id = held.id AND r.id = p.id RETURNING p.id
+""").columns(id=sa.Uuid(as_uuid=False))
+
+
+async def change_rule_tags(
+    connection: AsyncConnection, given: Sequence[Grant], taken: Sequence[tuple[str, str]]
+) -> set[str]:
+    """Writes tags that rules keep, of (profile, tag) those that went; never waits: only the profiles given
+    back could be had."""
+    each: dict[str, dict[str, Any]] = {}
+    for grant in given:
+        row = each.setdefault(grant.profile_id, {"id": grant.profile_id, "given": [], "taken": []})
+        row["given"].append(grant.tag)
+    for profile_id, tag in taken:
+        each.setdefault(profile_id, {"id": profile_id, "given": [], "taken": []})["taken"].append(tag)
+    if not each:
+        return set()
+    result = await connection.execute(_RULE_TAGS, batch.rows(list(each.values())) | {"ids": sorted(each)})
+    return {row.id for row in result}
 
 
 async def surviving(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Profile]:

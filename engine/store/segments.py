@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.store import batch, crowd_members
+from engine.store import batch, crowd_members, rechecks
 from engine.store.crowd_members import Added, Sought
 
 _FIELDS = batch.records(segment="text", profile_id="uuid")
@@ -18,8 +18,12 @@ async def add_batch(connection: AsyncConnection, members: Sequence[tuple[str, st
     if members:
         await connection.execute(
             sa.text(f"""
-                INSERT INTO static_segments (segment, profile_id) SELECT segment, profile_id FROM {_FIELDS}
-                ON CONFLICT (segment, profile_id) DO NOTHING
+                WITH new AS (
+                    INSERT INTO static_segments (segment, profile_id)
+                    SELECT segment, profile_id FROM {_FIELDS}
+                    ON CONFLICT (segment, profile_id) DO NOTHING RETURNING profile_id),
+                {rechecks.noting("new", "profile_id")}
+                {rechecks.TELL}
             """),
             batch.rows([{"segment": s, "profile_id": p} for s, p in members]),
         )
@@ -30,8 +34,9 @@ async def remove_batch(connection: AsyncConnection, members: Sequence[tuple[str,
     if members:
         await connection.execute(
             sa.text(
-                f"DELETE FROM static_segments s USING {_FIELDS} "
-                "WHERE s.segment = r.segment AND s.profile_id = r.profile_id"
+                f"WITH gone AS (DELETE FROM static_segments s USING {_FIELDS} "
+                "WHERE s.segment = r.segment AND s.profile_id = r.profile_id RETURNING s.profile_id), "
+                f"{rechecks.noting('gone', 'profile_id')} {rechecks.TELL}"
             ),
             batch.rows([{"segment": s, "profile_id": p} for s, p in members]),
         )
@@ -56,14 +61,17 @@ _ADD = sa.text(f"""
     added AS (
         INSERT INTO static_segments (segment, profile_id)
         SELECT DISTINCT CAST(:segment AS text), ids[1] FROM found WHERE cardinality(ids) = 1
-        ON CONFLICT DO NOTHING RETURNING 1)
+        ON CONFLICT DO NOTHING RETURNING profile_id),
+    {rechecks.noting("added", "profile_id")}
     {crowd_members.NOT_ONE}
 """)
 _REMOVE = sa.text(f"""
     WITH {crowd_members.FOUND},
     added AS (
         DELETE FROM static_segments s USING found f
-        WHERE cardinality(f.ids) = 1 AND s.profile_id = f.ids[1] AND s.segment = :segment RETURNING 1)
+        WHERE cardinality(f.ids) = 1 AND s.profile_id = f.ids[1] AND s.segment = :segment
+        RETURNING s.profile_id),
+    {rechecks.noting("added", "profile_id")}
     {crowd_members.NOT_ONE}
 """)
 
@@ -83,9 +91,14 @@ async def remove_named(connection: AsyncConnection, segment: str, sought: Sequen
 async def clear(connection: AsyncConnection, segment: str) -> int:
     """Empties a list; how many were on it."""
     result = await connection.execute(
-        sa.text("DELETE FROM static_segments WHERE segment = :segment"), {"segment": segment}
+        sa.text(f"""
+            WITH gone AS (DELETE FROM static_segments WHERE segment = :segment RETURNING profile_id),
+            {rechecks.noting("gone", "profile_id")}
+            SELECT count(*) FROM gone
+        """),
+        {"segment": segment},
     )
-    return result.rowcount
+    return int(result.scalar_one())
 
 
 async def members(connection: AsyncConnection, segment: str) -> int:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-What = Literal["event", "message", "entered", "exited", "merged", "consent"]
+What = Literal["event", "message", "entered", "exited", "merged", "consent", "segment", "stage"]
 Mark = tuple[datetime, str]
 
 
@@ -18,7 +18,8 @@ Mark = tuple[datetime, str]
 class Moment:
     """One thing that happened at the logical instant `at`. `ref` names its row, and sorts within an instant.
 
-    `name`: the event, the template, the journey, the profile that was merged, or the consent's channel.
+    `name`: the event, the template, the journey, the profile that was merged, the consent's channel, the
+    segment or the stage.
     """
 
     at: datetime
@@ -49,6 +50,12 @@ _PARTS = (
     """SELECT at, 'merged', 'merged/' || id, CAST(loser AS text),
             jsonb_build_object('merge_id', id, 'survivor', survivor, 'undone_at', undone_at)
         FROM merges WHERE survivor = :id OR loser = :id""",
+    """SELECT at, 'segment', 'segment/' || id, segment,
+            jsonb_build_object('entered', entered, 'quiet', quiet)
+        FROM membership_changes WHERE profile_id = :id""",
+    """SELECT at, 'stage', 'stage/' || id, coalesce(stage, ''),
+            jsonb_build_object('stage', stage, 'before', before, 'quiet', quiet)
+        FROM stage_changes WHERE profile_id = :id""",
 )
 
 

@@ -27,7 +27,7 @@ profile:
   tier: text
   orders_before: number
   orders: {type: number, computed: 'count("order.paid", "30d")'}
-tags: [vip]
+tags: [vip, {name: big-spender, where: 'count("order.paid", "30d") > 9'}]
 segments: {engaged: has_tag("vip")}
 stages: [{name: aware}, {name: repeat, where: has_tag("vip")}]
 """
@@ -92,7 +92,7 @@ WHERE = {
     "wait": "J204 J206 J207 J405",
     "message": "J303",
     "channels": "J214 J306 J314",
-    "update": "J305 J308 J311 J317 J509",
+    "update": "J305 J308 J311 J317 J326 J509",
     "case": "J315",
     "weight": "J218 J406",
     "welcome": "J212",

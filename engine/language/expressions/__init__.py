@@ -17,7 +17,7 @@ from engine.language.expressions.definitions import check_definitions
 from engine.language.expressions.errors import CODES, REFERENCES, ExpressionError, Problem
 from engine.language.expressions.facts import Definitions, Facts, Occurrence, event_facts, history_up_to
 from engine.language.expressions.parse import LONGEST, MAX_DEPTH, parse
-from engine.language.expressions.requirements import Requirements, requirements
+from engine.language.expressions.requirements import Requirements, places_used, requirements, texts_of
 from engine.language.expressions.tree import Tree, normal, walk
 
 __all__ = [
@@ -45,7 +45,9 @@ __all__ = [
     "holds",
     "normal",
     "parse",
+    "places_used",
     "requirements",
+    "texts_of",
     "walk",
     "with_computed",
 ]

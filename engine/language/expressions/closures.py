@@ -228,6 +228,8 @@ def _work_out(facts: Facts, kind: str, name: str) -> Value:
     definitions = facts.definitions
     if kind == "segment":
         return holds(definitions.segments[name], facts)
+    if kind == "tag":
+        return holds(definitions.tags[name], facts)
     if kind == "computed":
         return evaluate(definitions.computed[name], facts)
     for stage, where in reversed(definitions.stages):
@@ -334,6 +336,8 @@ def _call(function: str, arguments: tuple[Tree, ...]) -> Closure:
     match function, arguments:
         case "in_segment", (Constant(str(name)),):
             return _in_segment(name)
+        case "has_tag", (Constant(str(name)),):
+            return _has_tag(name)
         case "count", (Constant(str(event)), *rest):
             return _count(event, _within(rest))
         case "total", (Constant(str(event)), Constant(str(name)), *rest):
@@ -365,6 +369,15 @@ def _in_segment(name: str) -> Closure:
         return name in facts.segments
 
     return in_segment
+
+
+def _has_tag(name: str) -> Closure:
+    def has_tag(facts: Facts) -> bool:
+        if name in facts.definitions.tags:
+            return defined(facts, "tag", name) is True
+        return name in facts.tags
+
+    return has_tag
 
 
 def bucket(key: str, salt: Any, n: Any) -> int | float | None:

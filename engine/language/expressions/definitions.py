@@ -48,6 +48,7 @@ def depths(definitions: Definitions) -> dict[Place, int | None]:
     places: list[Place] = [
         *(("segment", name) for name in definitions.segments),
         *(("computed", name) for name in definitions.computed),
+        *(("tag", name) for name in definitions.tags),
         ("stage", ""),
     ]
     uses = {place: _uses(place, definitions) for place in places}

@@ -37,11 +37,13 @@ def history_up_to(history: History, at: datetime, order: int) -> History:
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """The catalogue's own expressions: dynamic segments, computed attributes, stages in file order."""
+    """The catalogue's own expressions: dynamic segments, computed attributes, stages in file order, and tags
+    that a rule keeps."""
 
     segments: Mapping[str, str] = field(default_factory=dict)
     computed: Mapping[str, str] = field(default_factory=dict)
     stages: Sequence[tuple[str, str | None]] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 NOTHING_DEFINED = Definitions()

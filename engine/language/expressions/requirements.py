@@ -13,7 +13,7 @@ from engine.language.expressions.tree import Call, Constant, Occurred, Path, Tre
 from engine.language.lengths import parse_length
 
 Place = tuple[str, str]
-"""("segment" | "computed", name), or ("stage", "") for all the rules of the stage."""
+"""("segment" | "computed" | "tag", name), or ("stage", "") for all the rules of the stage."""
 
 
 @dataclass(slots=True)
@@ -40,6 +40,15 @@ class Requirements:
 
 def requirements(texts: str | Iterable[str], definitions: Definitions = NOTHING_DEFINED) -> Requirements:
     """What one or several expressions need together, through the definitions they use."""
+    return _followed(texts, definitions)[0]
+
+
+def places_used(texts: str | Iterable[str], definitions: Definitions) -> tuple[Place, ...]:
+    """The definitions that one or several expressions use, also through one another, in order."""
+    return tuple(sorted(_followed(texts, definitions)[1]))
+
+
+def _followed(texts: str | Iterable[str], definitions: Definitions) -> tuple[Requirements, set[Place]]:
     needs = Requirements()
     waiting = [texts] if isinstance(texts, str) else list(texts)
     seen: set[Place] = set()
@@ -48,7 +57,7 @@ def requirements(texts: str | Iterable[str], definitions: Definitions = NOTHING_
             if place not in seen:
                 seen.add(place)
                 waiting.extend(texts_of(place, definitions))
-    return needs
+    return needs, seen
 
 
 def _length(node: Tree) -> timedelta | None:
@@ -59,6 +68,8 @@ def texts_of(place: Place, definitions: Definitions) -> list[str]:
     kind, name = place
     if kind == "segment":
         return [definitions.segments[name]]
+    if kind == "tag":
+        return [definitions.tags[name]]
     if kind == "computed":
         return [definitions.computed[name]]
     return [where for _, where in definitions.stages if where is not None]
@@ -92,6 +103,8 @@ def add_needs(text: str, needs: Requirements, definitions: Definitions) -> set[P
                     uses.add(("segment", name))
                 else:
                     needs.segments.add(name)
+            case Call("has_tag", (Constant(str(name)),)) if name in definitions.tags:
+                uses.add(("tag", name))
             case Call("has_tag"):
                 needs.tags = True
             case Call("stage"):

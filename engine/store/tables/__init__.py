@@ -19,6 +19,15 @@ from engine.store.tables.deliveries import (
     effects,
     outbox_messages,
 )
+from engine.store.tables.derived import (
+    followed,
+    membership_changes,
+    memberships,
+    rechecks,
+    stage_changes,
+    stages,
+    tag_grants,
+)
 from engine.store.tables.enrolments import enrolments, entry_states, traces
 from engine.store.tables.events import EVENT_PARTITIONS, events, events_sequence, undeclared
 from engine.store.tables.identity import (
@@ -84,11 +93,14 @@ __all__ = [
     "erasures",
     "events",
     "events_sequence",
+    "followed",
     "identities",
     "identity_links",
     "identity_problems",
     "identity_reviews",
     "journeys",
+    "membership_changes",
+    "memberships",
     "merges",
     "metadata",
     "missed_entries",
@@ -99,11 +111,15 @@ __all__ = [
     "pool_rows",
     "profiles",
     "project",
+    "rechecks",
     "rfm",
     "rfm_cuts",
+    "stage_changes",
+    "stages",
     "start_outbox",
     "static_segments",
     "suppressions",
+    "tag_grants",
     "traces",
     "undeclared",
     "workers",

@@ -17,7 +17,8 @@ profiles = sa.Table(
     json_object("attributes"),
     json_object("provenance"),  # who said what of each attribute, and when: engine.store.provenance
     sa.Column("tags", pg.ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'::text[]")),
-    text("stage", nullable=True),
+    instant("tags_expire_at", nullable=True),  # the first instant at which one of them does
+    text("stage", nullable=True),  # by hand: it wins over rules
     text("time_zone", nullable=True),
     text("locale", nullable=True),
     sa.Column("merged_into", Uuid, nullable=True),
@@ -26,6 +27,11 @@ profiles = sa.Table(
     instant("last_routed_at", nullable=True),
     sa.UniqueConstraint("key"),
     sa.Index("ix_profiles_external_id", "external_id", postgresql_where=sa.text("external_id IS NOT NULL")),
+    sa.Index(
+        "ix_profiles_tags_expire_at",
+        "tags_expire_at",
+        postgresql_where=sa.text("tags_expire_at IS NOT NULL"),
+    ),
     sa.Index("ix_profiles_merged", "id", "merged_into", postgresql_where=sa.text("merged_into IS NOT NULL")),
 )
 

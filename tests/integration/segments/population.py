@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from engine.language.catalogue import Catalogue, EventType, Property, Stage
+from engine.language.catalogue import Catalogue, EventType, Property, Stage, Tag
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 """When summer time begins in Europe, to the second half hour."""
@@ -357,7 +357,7 @@ atoms = st.one_of(
     st.builds("starts_with({}, {})".format, text_more, text_more),
     st.builds("contains({}, {})".format, list_values, any_value),
     st.builds("exists({})".format, any_value),
-    st.sampled_from(TAGS).map(lambda tag: f"has_tag({quoted(tag)})"),
+    st.sampled_from([*TAGS, "ruled"]).map(lambda tag: f"has_tag({quoted(tag)})"),
     st.builds("has_tag({})".format, text_values),
     st.sampled_from(["sms", "email", "marketing", "*"]).map(lambda channel: f"consent({quoted(channel)})"),
     st.builds("consent({})".format, text_values),
@@ -402,6 +402,7 @@ def catalogue(segment: str, where: str, label: str) -> Catalogue:
             "dynamic": segment,
             "wider": 'in_segment("dynamic") or in_segment("press")',
         },
+        about_tags={"ruled": Tag("ruled", where=where)},
         stages=(Stage("new"), Stage("old", where), Stage("lost", 'days_since(last("paid")) > 20')),
     )
 

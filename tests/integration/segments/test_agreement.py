@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid5
 
@@ -35,13 +35,26 @@ from tests.integration.segments.population import (
 )
 from tests.property.test_expressions import expressions
 
+MOMENT = timedelta(microseconds=1)
 IDS = uuid5.__globals__["UUID"](int=7)
 
 
 async def settle(connection: AsyncConnection, population: Sequence[Person]) -> None:
     """Writes the people, each with a stranger who was merged into them."""
-    rows: dict[str, list[dict[str, Any]]] = {"profiles": [], "events": [], "consents": [], "lists": []}
+    rows: dict[str, list[dict[str, Any]]] = {
+        "profiles": [],
+        "events": [],
+        "consents": [],
+        "lists": [],
+        "grants": [],
+    }
     for number, one in enumerate(population):
+        # Over at this very instant, and over in a moment.
+        until = {"staff": NOW if number % 2 else NOW + MOMENT, "vip": NOW + MOMENT if number % 2 else NOW}
+        grants = {tag: until[tag] for tag in one.tags if tag in until}
+        rows["grants"] += [
+            {"profile_id": person_id(number), "tag": tag, "expires_at": at} for tag, at in grants.items()
+        ]
         rows["profiles"].append(
             {
                 "id": person_id(number),
@@ -54,6 +67,7 @@ async def settle(connection: AsyncConnection, population: Sequence[Person]) -> N
                 "time_zone": one.time_zone,
                 "locale": one.locale,
                 "merged_into": None,
+                "tags_expire_at": min(grants.values(), default=None),
             }
         )
         merged = {
@@ -103,6 +117,7 @@ _PROFILE = {
     "time_zone": "text",
     "locale": "text",
     "merged_into": "uuid",
+    "tags_expire_at": "timestamptz",
 }
 _EVENT = {
     "event_id": "uuid",
@@ -139,6 +154,12 @@ _INSERTS = [
         "INSERT INTO static_segments (segment, profile_id) SELECT * FROM "
         f"{batch.records(segment='text', profile_id='uuid')} ON CONFLICT DO NOTHING",
         "lists",
+    ),
+    (
+        "INSERT INTO tag_grants (profile_id, tag, at, expires_at) "
+        "SELECT profile_id, tag, expires_at, expires_at "
+        f"FROM {batch.records(profile_id='uuid', tag='text', expires_at='timestamptz')}",
+        "grants",
     ),
 ]
 

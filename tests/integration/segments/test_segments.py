@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -155,12 +156,15 @@ async def test_facts_are_looked_up_one_by_one_where_few_are_left(world: World) -
 async def test_what_a_condition_meant_can_be_kept(world: World) -> None:
     async with world.database.begin() as connection:
         kept = (await segments.named(connection, "best")).frozen
+    assert "catalogue" not in kept
+    old = {key: value for key, value in kept.items() if key != "meaning"} | {"catalogue": CATALOGUE}
     await world.apply(catalogue=CATALOGUE.replace('tier == "gold"', 'tier == "silver"'))
     async with world.database.begin() as connection:
         now = await segments.named(connection, "best")
         assert await segments.count(connection, now, START) == 0
-        again = await segments.best_condition(connection, *segments.thawed(kept), START)
-        assert await populations.count(connection, again) == 1
+        for frozen in (json.loads(json.dumps(kept)), old):
+            again = await segments.best_condition(connection, *segments.thawed(frozen), START)
+            assert await populations.count(connection, again) == 1
 
 
 async def test_customers_are_put_on_a_list_and_taken_off(connection: AsyncConnection) -> None:

@@ -28,6 +28,6 @@ def test_the_token_to_search_for_in_temporal_is_shown() -> None:
         updated_at=AT,
         last_routed_at=None,
     )
-    lines = list(person_lines(Person(profile, [], {}, [], [], [], [])))
+    lines = list(person_lines(Person(profile, [], {}, [], [], [], [], {}, (None, None), [])))
     assert f'  in Temporal KairosCustomer = "{key[:16]}"' in lines
     assert customer_token(key) == key[:16]

@@ -32,6 +32,7 @@ from engine.language.lengths import parse_length
 
 _OWN_COLUMNS = ("external_id", "time_zone", "locale")
 _ADDRESSES = frozenset(BUILT_IN_ATTRIBUTES) - frozenset(_OWN_COLUMNS)
+_GRANTS = "SELECT 1 FROM tag_grants g"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Setting:
             segments={name: text for name, text in catalogue.segments.items() if text is not None},
             computed={n: a.computed for n, a in catalogue.profile.items() if a.computed is not None},
             stages=tuple((stage.name, stage.where) for stage in catalogue.stages),
+            tags=catalogue.rules,
         )
 
 
@@ -122,7 +124,9 @@ def conjuncts(tree: t.Tree) -> tuple[t.Tree, ...]:
 def fixed_part(trees: tuple[t.Tree, ...], setting: Setting, now: datetime, prefix: str = "x") -> Condition:
     """Those of several conditions that need nothing beside the profile."""
     alone = [(tree, condition(tree, setting, now, prefix=prefix)) for tree in trees]
-    chosen = tuple(tree for tree, found in alone if not found.joins and "SELECT" not in found.where)
+    chosen = tuple(
+        tree for tree, found in alone if not found.joins and "SELECT" not in found.where.replace(_GRANTS, "")
+    )
     return condition(chosen, setting, now, prefix=prefix) if chosen else Condition(("true",), "", {})
 
 
@@ -188,10 +192,17 @@ class _Walker:
                     f"AND s.segment = {w.bind(name, 'text')})"
                 )
             case "has_tag", (t.Constant(str(tag)),):
-                return f"p.tags @> ARRAY[{w.bind(tag, 'text')}]"
+                if tag in self.definitions.tags:
+                    return self._inside("tag", tag, node.offset).holds(parse(self.definitions.tags[tag]))
+                name = w.bind(tag, "text")
+                return comparing.both([f"p.tags @> ARRAY[{name}]", self._lasts(name)])
             case "has_tag", (argument,):
                 text = as_text(w, self.value(argument))
-                return "false" if text is None else f"{text.sql} = ANY (p.tags)"
+                if text is None:
+                    return "false"
+                return once(
+                    w, [text], lambda one: comparing.both([f"{one.sql} = ANY (p.tags)", self._lasts(one.sql)])
+                )
             case "consent", (t.Constant(str(channel)),):
                 return history.consent(w, channel, self.setting.consent_rule != "opt_in")
             case "consent", (argument,):
@@ -209,6 +220,12 @@ class _Walker:
                 text, begin = as_text(w, self.value(whole)), as_text(w, self.value(start))
                 return "false" if text is None or begin is None else f"starts_with({text.sql}, {begin.sql})"
         raise AssertionError(node.function)
+
+    def _lasts(self, tag: str) -> str:
+        """Whether a tag that somebody has is not over: one that has expired goes some moments later."""
+        now = self.w.bind(self.w.now, "timestamptz")
+        over = f"{_GRANTS} WHERE g.profile_id = p.id AND g.tag = {tag} AND g.expires_at <= {now}"
+        return f"(p.tags_expire_at IS NULL OR p.tags_expire_at > {now} OR NOT EXISTS ({over}))"
 
     # --- values -------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.language.catalogue import Catalogue, EventType, Property
+from engine.language.catalogue import Catalogue, EventType, Property, Tag
 from engine.language.expressions import parse
 from engine.language.expressions.sql import (
     Condition,
@@ -36,8 +36,22 @@ SETTING = Setting(
             "gold": 'profile.tier == "gold"',
             "both": 'in_segment("gold") and has_tag("x")',
         },
+        about_tags={"rich": Tag("rich", where='in_segment("gold")')},
     )
 )
+
+
+def lasting(tag: str) -> str:
+    """That a tag is not over; nothing is looked up for who has none that expires."""
+    now = f"<{NOW}>"
+    return (
+        f"(p.tags_expire_at IS NULL OR p.tags_expire_at > {now} OR NOT EXISTS (SELECT 1 FROM tag_grants g "
+        f"WHERE g.profile_id = p.id AND g.tag = {tag} AND g.expires_at <= {now}))"
+    )
+
+
+STAFF = f"(p.tags @> ARRAY[<staff>] AND {lasting('<staff>')})"
+X = f"(p.tags @> ARRAY[<x>] AND {lasting('<x>')})"
 
 
 def said(text: str, way: Way = "all") -> tuple[str, str]:
@@ -57,10 +71,11 @@ def filled(found: Condition, sql: str) -> str:
     ("text", "sql"),
     [
         ('profile.tier == "gold"', '((p.attributes -> <tier>) = <"gold">)'),
-        ('has_tag("staff")', "(p.tags @> ARRAY[<staff>])"),
-        ('not has_tag("staff")', "(((p.tags @> ARRAY[<staff>]) IS NOT TRUE))"),
+        ('has_tag("staff")', f"({STAFF})"),
+        ('not has_tag("staff")', f"((({STAFF}) IS NOT TRUE))"),
+        ('has_tag("rich")', '((p.attributes -> <tier>) = <"gold">)'),
         ("exists(profile.tier)", "((jsonb_typeof((p.attributes -> <tier>)) = 'string') IS TRUE)"),
-        ('in_segment("both")', '(((p.attributes -> <tier>) = <"gold"> AND p.tags @> ARRAY[<x>]))'),
+        ('in_segment("both")', f'(((p.attributes -> <tier>) = <"gold"> AND {X}))'),
         (
             'profile.tier in ["a", "b"]',
             """((p.attributes -> <tier>) = ANY (CAST(<['"a"', '"b"']> AS jsonb[])))""",
