@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from benchmarks import (
     burst,
     driver,
+    imports,
     intake,
     latency,
     memory,
@@ -62,6 +63,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
     "pool-burst": ("A burst in the pool", pool_burst.run),
     "pool-trickle": ("From event to message, in the pool", latency.pool),
     "pool-due": ("Many waits over at once", pool_due.run),
+    "imports": ("Importing customers", imports.run),
     "segments": ("Counting a segment", segments.run),
     "pool-waiting": ("What waiting enrolments cost", pool_waiting.run),
 }

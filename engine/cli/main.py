@@ -29,6 +29,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "enter": ("enter",),
     "crowds": ("crowds",),
     "segment": ("segment",),
+    "importing": ("import",),
     "enrolments": ("enrolments", "cancel"),
     "find": ("find",),
     "identities": ("identities",),

@@ -30,6 +30,16 @@ from engine.store.tables.identity import (
     suppressions,
 )
 from engine.store.tables.installation import api_keys, clock, workers
+from engine.store.tables.jobs import (
+    JOB_KINDS,
+    JOB_STATES,
+    JOBS_CHANNEL,
+    job_parts,
+    job_rejects,
+    jobs,
+    webhook_outbox,
+    webhooks,
+)
 from engine.store.tables.journeys import applies, journeys, missed_entries, plans, project
 from engine.store.tables.pool import (
     CROWD_STATES,
@@ -61,6 +71,9 @@ __all__ = [
     "EFFECT_STATES",
     "EVENTS_CHANNEL",
     "EVENT_PARTITIONS",
+    "JOBS_CHANNEL",
+    "JOB_KINDS",
+    "JOB_STATES",
     "OPEN_STATES",
     "POOL_CHANNEL",
     "POOL_SHARDS",
@@ -86,6 +99,9 @@ __all__ = [
     "identity_links",
     "identity_problems",
     "identity_reviews",
+    "job_parts",
+    "job_rejects",
+    "jobs",
     "journeys",
     "merges",
     "metadata",
@@ -101,5 +117,7 @@ __all__ = [
     "suppressions",
     "traces",
     "undeclared",
+    "webhook_outbox",
+    "webhooks",
     "workers",
 ]
