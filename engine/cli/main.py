@@ -35,6 +35,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "identities": ("identities",),
     "erasure": ("export-person", "erase", "unsuppress"),
     "outbox": ("outbox",),
+    "webhooks": ("webhooks",),
     "keys": ("keys",),
     "db": ("db",),
     "api": ("api",),

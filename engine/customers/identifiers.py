@@ -124,7 +124,8 @@ def phone(text: str, region: str | None = None) -> str:
 @lru_cache(maxsize=1)
 def _mobile_cn() -> re.Pattern[str]:
     about = phonenumbers.PhoneMetadata.metadata_for_region("CN")
-    return re.compile(about.mobile.national_number_pattern if about and about.mobile else "(?!)")
+    known = about.mobile.national_number_pattern if about is not None and about.mobile is not None else None
+    return re.compile(known or "(?!)")
 
 
 def email(text: str, region: str | None = None) -> str:

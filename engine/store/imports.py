@@ -11,6 +11,7 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engine.store import webhooks
 from engine.store.consents import Consent
 
 _PROFILES: Final = (
@@ -39,6 +40,8 @@ class NewRows:
     links: list[tuple[str, str, str, str, datetime]] = field(default_factory=list, repr=False)
     segments: list[tuple[str, str]] = field(default_factory=list, repr=False)
     consents: list[Consent] = field(default_factory=list, repr=False)
+    changed: list[tuple[str, list[str], datetime]] = field(default_factory=list, repr=False)
+    """For webhooks: profile, names of what is known of it, and when that was said."""
 
 
 class Crossed(Exception):
@@ -70,6 +73,8 @@ async def copy_new(connection: AsyncConnection, rows: NewRows) -> None:
         asyncpg.SerializationError,
     ) as error:
         raise Crossed(type(error).__name__) from None
+    if await webhooks.wanted(connection, webhooks.CHANGED):
+        await webhooks.offer_new(connection, rows.changed)
 
 
 def _consent(entry: Consent) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.store import batch
+from engine.store import batch, webhooks
 from engine.store.provenance import Provenance, Record, say, stamp
 
 
@@ -150,7 +150,7 @@ async def get_batch(
 
 
 _CHANGE = sa.text(f"""
-    UPDATE profiles p SET
+    WITH changed AS (UPDATE profiles p SET
         attributes = (p.attributes || r.attributes) - r.cleared,
         addresses = (p.addresses || r.addresses) - r.cleared_addresses,
         provenance = (p.provenance || r.provenance) - r.cleared_provenance,
@@ -179,13 +179,16 @@ _CHANGE = sa.text(f"""
         time_zone="text",
         locale_said="boolean",
         locale="text",
+        changed="text[]",
+        at="timestamptz",
     )
 }
-    WHERE p.id = r.id
+    WHERE p.id = r.id RETURNING p.id, p.external_id, p.attributes, r.changed, r.at)
+    {webhooks.OF_CHANGED}
 """)
 
 _RECORDS = sa.text("""
-    SELECT id, external_id, attributes, addresses, provenance, time_zone, locale FROM profiles
+    SELECT id, external_id, attributes, addresses, provenance, time_zone, locale, tags FROM profiles
     WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
 """).columns(id=sa.Uuid(as_uuid=False), attributes=JSONB, addresses=JSONB, provenance=JSONB)
 
@@ -196,6 +199,7 @@ class Kept:
 
     external_id: str | None
     record: Record
+    tags: frozenset[str] = frozenset()
 
 
 async def records(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Kept]:
@@ -204,7 +208,7 @@ async def records(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, 
     found = {}
     for row in await connection.execute(_RECORDS, {"ids": sorted(set(ids))}):
         record = record_of(row.attributes, row.addresses, row.provenance, row.time_zone, row.locale)
-        found[row.id] = Kept(row.external_id, record)
+        found[row.id] = Kept(row.external_id, record, frozenset(row.tags))
     return found
 
 
@@ -232,6 +236,9 @@ async def provenance(connection: AsyncConnection, profile_id: str) -> Provenance
 @dataclass(slots=True)
 class _Edit:
     names: set[str] = field(default_factory=set)
+    before: dict[str, Any] = field(default_factory=dict)
+    tags: frozenset[str] = frozenset()
+    at: datetime | None = None
     add_tags: tuple[str, ...] = ()
     remove_tags: tuple[str, ...] = ()
     external_id: str | None = None
@@ -243,6 +250,14 @@ class _Edit:
         self.remove_tags = gone + change.remove_tags
         self.external_id = change.external_id or self.external_id
         self.stage = change.stage or self.stage
+        self.at = change.at if self.at is None or change.at is None else max(self.at, change.at)
+
+    def changed(self, record: Record) -> list[str]:
+        """Names of what is not as it was, as `identify` calls them."""
+        found = {name.removeprefix("@") for name in self.names if record.values.get(name) != self.before.get(name)}
+        if (self.tags | set(self.add_tags)) - set(self.remove_tags) != self.tags:
+            found.add("tags")
+        return sorted(found)
 
 
 async def change_batch(
@@ -250,7 +265,7 @@ async def change_batch(
 ) -> None:
     """Applies the changes. Several for one profile are applied in the order given.
 
-    `sources` says whose word counts first of two at one instant.
+    `sources` says whose word counts first of two at one instant. Webhooks are told what is not as it was.
     """
     if not changes:
         return
@@ -259,7 +274,10 @@ async def change_batch(
     for change in changes:
         if (known := kept.get(change.profile_id)) is None:
             continue
-        edit = edits.setdefault(change.profile_id, _Edit())
+        edit = edits.get(change.profile_id)
+        if edit is None:
+            edit = _Edit(before=dict(known.record.values), tags=known.tags)
+            edits[change.profile_id] = edit
         edit.take(change)
         owner = change.external_id or known.external_id
         via = change.via or (f"external_id:{owner}" if owner else "")
@@ -276,7 +294,10 @@ async def change_batch(
                 sources=sources,
                 first=change.first,
             )
-    values = [_row(i, edit, kept[i].record) for i, edit in edits.items()]
+    values = [
+        {**_row(i, edit, kept[i].record), "changed": edit.changed(kept[i].record), "at": edit.at}
+        for i, edit in edits.items()
+    ]
     await connection.execute(_CHANGE, batch.rows(values))
 
 
@@ -313,6 +334,8 @@ def _row(profile_id: str, edit: _Edit, record: Record) -> dict[str, Any]:
         "stage": edit.stage,
         "zone_said": zone,
         "locale_said": locale,
+        "changed": [],
+        "at": None,
         **where,
     }
 

@@ -86,7 +86,10 @@ def _profile(rows: NewRows, one: Person, profile_id: str, rules: Identities, sou
     record = first_record(one.identities, shown_of(one), one.at, rules.sources)
     values, provenance = record.values, record.provenance
     at, via = stamp(one.at), one.via
+    changed = []
     for name, value in change.words():
+        if value is not None:
+            changed.append(name.removeprefix("@"))
         if name in provenance or name in values:
             say(record, name, value, at=at, via=via, source=source, sources=rules.sources)
         else:
@@ -119,6 +122,9 @@ def _profile(rows: NewRows, one: Person, profile_id: str, rules: Identities, sou
     )
     rows.segments += [(segment, profile_id) for segment in dict.fromkeys(segments_of(traits))]
     rows.consents += consents_of(traits)
+    if tags:
+        changed.append("tags")
+    rows.changed.append((profile_id, changed, one.at))
 
 
 def said_at(people: Sequence[Person]) -> datetime:

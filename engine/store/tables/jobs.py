@@ -79,7 +79,7 @@ webhook_outbox = sa.Table(
     text("event"),
     sa.Column("profile_id", Uuid, nullable=False),
     json_object("data"),
-    instant("at"),  # logical
+    instant("at", nullable=True),  # logical; null: the moment at which it was written
     text("state", default="waiting"),
     wall("created_at"),
     wall("due_at"),

@@ -61,7 +61,7 @@ CREATE TABLE webhook_outbox (
     event TEXT NOT NULL,
     profile_id UUID NOT NULL,
     data JSONB DEFAULT '{}'::jsonb NOT NULL,
-    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    at TIMESTAMP WITH TIME ZONE,
     state TEXT DEFAULT 'waiting' NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     due_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
