@@ -30,6 +30,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "crowds": ("crowds",),
     "segment": ("segment",),
     "importing": ("import",),
+    "export": ("export",),
     "enrolments": ("enrolments", "cancel"),
     "find": ("find",),
     "identities": ("identities",),

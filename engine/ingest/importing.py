@@ -57,6 +57,10 @@ class CannotImport(ValueError):
     """The file is not imported; the text says why and what to do."""
 
 
+class Elsewhere(CannotImport):
+    """Another process is at this import: it is in good hands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What somebody wants imported, and how. `at` is logical; `trigger`: events may start journeys."""
@@ -139,11 +143,11 @@ class Importer:
         """Imports the rest of the file; the job as it is then.
 
         Raises:
-            CannotImport: another process is at it just now.
+            Elsewhere: another process is at it just now.
         """
         async with jobs.holding(self.database, job.id) as mine:
             if not mine:
-                raise CannotImport("this file is being imported by another process just now")
+                raise Elsewhere("this file is being imported by another process just now")
             async with self.database.connect() as connection:
                 found = await jobs.get(connection, job.id)
                 known = await applied(connection)
@@ -152,6 +156,8 @@ class Importer:
             self._counts = Counter(found.counts)
             try:
                 await self._all(found, known)
+            except Elsewhere:
+                raise
             except (Unreadable, CannotMap, CannotImport) as error:
                 await self._end(job.id, "failed", str(error))
             else:
@@ -325,14 +331,14 @@ async def _mine(connection: AsyncConnection, job_id: str, before: int) -> None:
     """Holds the job, which must stand where we think it does."""
     found = await jobs.get(connection, job_id, lock=True)
     if found is None or found.over or found.done != before:
-        raise CannotImport("another process has gone on with this import")
+        raise Elsewhere("another process has gone on with this import")
 
 
 async def _advance(
     connection: AsyncConnection, job_id: str, before: int, some: Sequence[Any], counts: Counter[str]
 ) -> None:
     if not await jobs.advance(connection, job_id, before, before + len(some), counts, _rejects(some)):
-        raise CannotImport("another process has gone on with this import")
+        raise Elsewhere("another process has gone on with this import")
 
 
 def _rejects(some: Sequence[Any]) -> list[Reject]:

@@ -95,7 +95,8 @@ def guess(
     told = {column.name: column for column in given}
     taken = {column.to for column in told.values()}
     words = _words(_IDENTIFIERS) | _words(_CUSTOMERS if what == "customers" else _EVENTS)
-    own = {_plain(name): name for name in catalogue.profile} if what == "customers" else {}
+    settable = (name for name, about in catalogue.profile.items() if about.computed is None)
+    own = {_plain(name): name for name in settable} if what == "customers" else {}
     columns, left_out = [], []
     for name in names:
         if name in told:

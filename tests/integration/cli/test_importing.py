@@ -269,3 +269,42 @@ def test_events_are_history_and_come_in_once(shop: Kairos, folder: Path, on_data
     found = shop("import", "events", "more.csv", "--event", "order.paid", "--trigger")
     assert found["counts"]["new"] == 1
     assert rows(on_database, "SELECT count(*) FROM events WHERE routed_at IS NULL") == [(1,)]
+
+
+def test_customers_go_out_and_come_in_again(shop: Kairos, folder: Path, on_database: OnDatabase) -> None:
+    (folder / "p.csv").write_text(
+        "customer_id,phone,first_name,points,tags\nc-1,13800138000,=1+1,3,tea;vip\nc-2,,安,4,\n", encoding="utf-8"
+    )
+    shop("import", "customers", "p.csv")
+    said = shop("export", "--all", "--fields", "external_id,points,orders,tags", text=True)
+    assert said.lstrip("\ufeff").splitlines()[0] == "external_id,points,orders,tags"
+    assert set(said.splitlines()[1:]) == {"c-1,3,0,tea;vip", "c-2,4,0,"}
+    assert "is personal" in shop("export", "--all", "--fields", "phone", code=2, text=True)
+    assert "a segment" in shop("export", code=2, text=True)
+    assert "no field `shoes`" in shop("export", "--all", "--fields", "shoes", code=2, text=True)
+    shop("export", "--where", 'has_tag("vip")', "--personal", "-o", "out.csv", text=True)
+    text = (folder / "out.csv").read_text(encoding="utf-8-sig")
+    assert "'+8613800138000" in text, "a spreadsheet must not calculate with it"
+    assert "'=1+1" in text
+    found = shop("import", "customers", "out.csv")
+    assert (found["counts"]["taken"], found["counts"]["new"], found["counts"]["odd"]) == (1, 0, 0)
+    assert rows(on_database, "SELECT attributes->>'first_name' FROM profiles WHERE external_id = 'c-1'") == [
+        ("=1+1",)
+    ]
+    shop("export", "testers", "-o", "none.jsonl", text=True)
+    assert (folder / "none.jsonl").read_text() == ""
+
+
+def test_webhooks_are_looked_at(shop: Kairos, folder: Path) -> None:
+    assert shop("webhooks", "status", text=True).startswith("no webhooks")
+    assert "no webhook `crm`" in shop("webhooks", "retry", "crm", code=2)
+    (folder / "kairos.yaml").write_text(
+        'webhooks: [{name: crm, url: "https://crm.example", secret: "${CRM}", events: [profile.changed]}]\n'
+    )
+    shop("apply", "--yes")
+    (folder / "p.csv").write_text("customer_id,points\nc-1,3\n")
+    shop("import", "customers", "p.csv")
+    [found] = shop("webhooks", "status")
+    assert (found["webhook"], found["waiting"], found["failed"]) == ("crm", 1, 0)
+    assert shop("webhooks", "retry", "crm")["again"] == 0
+    assert "crm" in shop("webhooks", "status", text=True)
