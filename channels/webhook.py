@@ -45,7 +45,8 @@ class WebhookAnswer:
 class WebhookCaller:
     """Calls URLs, signed with every secret given: two while a receiver changes over to a new one.
 
-    Without a secret the calls carry id and timestamp but no signature. `public`: no private network is called.
+    Without a secret the calls carry id and timestamp but no signature. `public`: no private network is
+    called.
     """
 
     def __init__(

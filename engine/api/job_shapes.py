@@ -22,7 +22,8 @@ class Job(Shape):
     rows: int = Field(description="Rows that are done.")
     total: int | None = Field(description="Rows that there are, where that is known.")
     counts: dict[str, int] = Field(
-        description="Of an import: `rows taken new rejected odd duplicates`.", examples=[{"rows": 2, "new": 2}]
+        description="Of an import: `rows taken new rejected odd duplicates`.",
+        examples=[{"rows": 2, "new": 2}],
     )
     error: str | None
     created_by: str | None
@@ -31,10 +32,11 @@ class Job(Shape):
 
 
 class ExportRequest(BaseModel):
-    """Who is exported: a `segment`, those for whom a condition holds (`where`), or `all`; and what of them."""
+    """Who is exported: a `segment`, those for whom a condition holds (`where`), or `all`; and what."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"segment": "engaged", "fields": ["external_id", "tags"]}}
+        extra="forbid",
+        json_schema_extra={"example": {"segment": "engaged", "fields": ["external_id"]}},
     )
 
     segment: Name | None = None

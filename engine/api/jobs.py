@@ -83,7 +83,9 @@ async def import_file(
     name: Annotated[shapes.Name | None, Query(description="The file's name, for people.")] = None,
     source: Annotated[shapes.Name, Query(description="Who says it.")] = "import",
     at: Annotated[datetime | None, Query(description="When it was said; else now.")] = None,
-    encoding: Annotated[shapes.Name | None, Query(description="Such as gb18030; else told by its bytes.")] = None,
+    encoding: Annotated[
+        shapes.Name | None, Query(description="Such as gb18030; else told by its bytes.")
+    ] = None,
     delimiter: Annotated[
         str | None, Query(min_length=1, max_length=1, pattern=r"^[^\x00\r\n]$", description="Of CSV.")
     ] = None,
@@ -279,9 +281,7 @@ async def _rejects(database: AsyncEngine, job_id: str) -> AsyncIterator[bytes]:
         after = found[-1].line
 
 
-async def _page(
-    request: Request, kinds: list[jobs.Kind], limit: int, next: str | None
-) -> shapes.Page[Job]:
+async def _page(request: Request, kinds: list[jobs.Kind], limit: int, next: str | None) -> shapes.Page[Job]:
     after = paging.unmark(next, datetime, UUID)
     async with services(request).database.connect() as connection:
         found = await jobs.listed(connection, kinds, limit + 1, (after[0], after[1]) if after else None)

@@ -26,7 +26,9 @@ class Layout(StrEnum):
 
 
 def export_(
-    segment: Annotated[str | None, typer.Argument(help="A segment of the catalogue that was applied.")] = None,
+    segment: Annotated[
+        str | None, typer.Argument(help="A segment of the catalogue that was applied.")
+    ] = None,
     where: Annotated[
         str | None, typer.Option(help="A condition instead of a segment.", metavar="EXPR")
     ] = None,

@@ -24,7 +24,6 @@ from engine.cli.session import (
     counted,
     on_database,
     print_json,
-    refuse,
     say,
     table,
 )
@@ -58,7 +57,8 @@ EncodingOption = Annotated[
 DelimiterOption = Annotated[str | None, typer.Option(help="What stands between the cells of CSV.")]
 SourceOption = Annotated[str, typer.Option(help="Who says it: the source that attributes and events have.")]
 AtOption = Annotated[
-    str | None, typer.Option(help="When rows were said that do not tell; now, if left out.", metavar="INSTANT")
+    str | None,
+    typer.Option(help="When rows were said that do not tell; now, if left out.", metavar="INSTANT"),
 ]
 AgainOption = Annotated[
     bool, typer.Option("--again", help="Import a file that was imported before, from its beginning.")
@@ -233,14 +233,11 @@ def _short(value: Any) -> str:
 # --- what came of it ------------------------------------------------------------------------------------
 
 
-def _counts(found: Job | Looked, what: What) -> Iterator[str]:
+def _counts(found: Job, what: What) -> Iterator[str]:
     counts = found.counts
     one = "customer" if what == "customers" else "event"
     yield counted(counts.get("rows", 0), "row")
-    if isinstance(found, Looked):
-        yield f"{counts.get('known', 0):,} of {'customers' if what == 'customers' else 'customers that'} known"
-    else:
-        yield f"{counted(counts.get('new', 0), f'new {one}')}"
+    yield counted(counts.get("new", 0), f"new {one}")
     if counts.get("duplicates"):
         yield f"{counts['duplicates']:,} there already"
 

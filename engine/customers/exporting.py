@@ -62,7 +62,11 @@ def fields_of(
 
 
 async def values_of(
-    connection: AsyncConnection, known: Applied, people: Sequence[Profile], fields: Sequence[str], now: datetime
+    connection: AsyncConnection,
+    known: Applied,
+    people: Sequence[Profile],
+    fields: Sequence[str],
+    now: datetime,
 ) -> list[dict[str, Any]]:
     """These fields of these customers, in order, as JSON."""
     if not people:

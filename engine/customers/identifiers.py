@@ -91,10 +91,11 @@ def normalise(kind: str, value: Any, region: str | None = None) -> str:
 
 def phone(text: str, region: str | None = None) -> str:
     """A phone number as E.164."""
-    if (found := _MOBILE_CN.fullmatch(text)) is not None and (text[0] == "+" or region == "CN"):
+    if (found := _MOBILE_CN.fullmatch(text)) is not None:
         # Most of what comes in, and what `phonenumbers` comes to for it, in a thirtieth of the time.
-        if text[0] == "+" or _mobile_cn().fullmatch(found[1] + found[2] + found[3]):
-            return f"+86{found[1]}{found[2]}{found[3]}"
+        own = found[1] + found[2] + found[3]
+        if text[0] == "+" or (region == "CN" and _mobile_cn().fullmatch(own)):
+            return f"+86{own}"
     text = unicodedata.normalize("NFKC", text)
     digits = re.sub(r"^(?:tel:)?\s*00", "+", text) if region is None else text
     try:

@@ -1,4 +1,4 @@
-"""Imports: a file of customers or of events, slice by slice, each in one transaction with its place in the file.
+"""Imports: a file of customers or of events, slice by slice, each in one transaction with its place in it.
 
 A job that is cut off goes on behind the last slice that was committed: nothing is lost, and nothing is in
 twice. Rows of a slice whose customers nobody knows, and that share nothing with each other, are written as

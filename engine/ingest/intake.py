@@ -132,9 +132,7 @@ async def _accept(
     return results
 
 
-async def count_odd(
-    database: AsyncEngine, source: str, catalogue: Catalogue, kept: Sequence[Kept]
-) -> None:
+async def count_odd(database: AsyncEngine, source: str, catalogue: Catalogue, kept: Sequence[Kept]) -> None:
     """Counts what the catalogue lacks, and identifiers that identify nobody. Nothing depends on it."""
     await _count_undeclared(database, catalogue, kept)
     await _count_problems(database, source, kept)

@@ -1,4 +1,4 @@
-"""Jobs that were asked for over the API: a worker takes them in hand, and takes them up again after a crash."""
+"""Jobs asked for over the API: a worker takes them in hand, and takes them up again after a crash."""
 
 from __future__ import annotations
 
@@ -85,10 +85,17 @@ async def _mapped(database: AsyncEngine, job: Job, file: Source) -> Job:
 
     async def work(connection: AsyncConnection) -> Job:
         before = await jobs.last_of(connection, job.kind, file.digest)
-        if before is not None and before.id != job.id and before.state == "done" and not job.options.get("again"):
+        if (
+            before is not None
+            and before.id != job.id
+            and before.state == "done"
+            and not job.options.get("again")
+        ):
             raise CannotImport("this file was imported already: `again` does it once more")
         known = await applied(connection)
-        mapped = _mapping(job.options, what, file, guess(what, file.columns, known.catalogue, job.options.get("event")))
+        mapped = _mapping(
+            job.options, what, file, guess(what, file.columns, known.catalogue, job.options.get("event"))
+        )
         if lacks := missing(mapped):
             raise CannotImport(lacks)
         options = {**job.options, "mapping": mapping_data(mapped)}

@@ -50,7 +50,9 @@ def _include(entry: Mapping, reporter: Reporter, attributes: Collection[str]) ->
             each.mark,
             f"unknown attribute `{name[:60]}`",
             expected="an attribute of the catalogue",
-            hint="addresses are not told; receivers can ask for them" if name in KINDS else nearest(name, attributes),
+            hint="addresses are not told; receivers can ask for them"
+            if name in KINDS
+            else nearest(name, attributes),
         )
 
 

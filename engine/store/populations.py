@@ -48,8 +48,10 @@ async def preview(
     return [batch.build(Profile, row) for row in result.mappings()]
 
 
-async def stream(connection: AsyncConnection, condition: Condition, size: int) -> AsyncIterator[list[Profile]]:
-    """All of them by id, so many at a time, as of one moment; a cursor of the server's, in constant memory."""
+async def stream(
+    connection: AsyncConnection, condition: Condition, size: int
+) -> AsyncIterator[list[Profile]]:
+    """All of them by id, so many at a time, as of one moment: by a cursor, in constant memory."""
     statement = sa.text(f"SELECT {batch.columns(Profile, 'p')} {_from(condition)} ORDER BY p.id")
     result = await connection.stream(statement.columns(**_TYPES), condition.parameters)
     async for part in result.mappings().partitions(size):

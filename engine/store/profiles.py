@@ -254,7 +254,9 @@ class _Edit:
 
     def changed(self, record: Record) -> list[str]:
         """Names of what is not as it was, as `identify` calls them."""
-        found = {name.removeprefix("@") for name in self.names if record.values.get(name) != self.before.get(name)}
+        found = {
+            name.removeprefix("@") for name in self.names if record.values.get(name) != self.before.get(name)
+        }
         if (self.tags | set(self.add_tags)) - set(self.remove_tags) != self.tags:
             found.add("tags")
         return sorted(found)

@@ -95,7 +95,8 @@ async def declare(connection: AsyncConnection, told: Sequence[Told]) -> None:
 async def wanted(connection: AsyncConnection, event: str) -> bool:
     """Whether any webhook is told of these changes."""
     result = await connection.execute(
-        sa.text("SELECT 1 FROM webhooks WHERE events @> ARRAY[CAST(:event AS text)] LIMIT 1"), {"event": event}
+        sa.text("SELECT 1 FROM webhooks WHERE events @> ARRAY[CAST(:event AS text)] LIMIT 1"),
+        {"event": event},
     )
     return result.first() is not None
 
@@ -224,7 +225,8 @@ async def standing(connection: AsyncConnection) -> list[Standing]:
 async def again(connection: AsyncConnection, webhook: str) -> int:
     """Tries at once what was given up or waits after a failure; how many there are."""
     result = await connection.execute(
-        sa.text("""UPDATE webhook_outbox SET state = 'waiting', due_at = now(), created_at = now(), attempts = 0
+        sa.text("""UPDATE webhook_outbox
+                   SET state = 'waiting', due_at = now(), created_at = now(), attempts = 0
                    WHERE webhook = :name AND (state = 'failed' OR attempts > 0)"""),
         {"name": webhook},
     )

@@ -22,9 +22,10 @@ OF_EVENTS: Final = ("event", "occurred_at", "message_id")
 PREFIXES: Final = ("consent.", "tag.", "segment.", "identity.")
 
 _IDENTIFIERS: Final[Mapping[str, str]] = {
-    "external_id": "externalid id userid customerid customerno customernumber clientid uid 客户编号 客户号 客户id "
-    "用户id 用户编号 顾客编号 客户编码",
-    "member_number": "membernumber memberno memberid membercode membershipnumber cardno cardnumber loyaltynumber "
+    "external_id": "externalid id userid customerid customerno customernumber clientid uid 客户编号 "
+    "客户号 客户id 用户id 用户编号 顾客编号 客户编码",
+    "member_number": "membernumber memberno memberid membercode membershipnumber cardno cardnumber "
+    "loyaltynumber "
     "会员号 会员编号 会员卡号 会员id 会员代码 卡号",
     "phone": "phone phonenumber mobile mobilephone mobilenumber cell cellphone tel telephone telephonenumber "
     "手机 手机号 手机号码 电话 电话号码 联系电话 移动电话 联系方式",
@@ -45,12 +46,13 @@ _CUSTOMERS: Final[Mapping[str, str]] = {
     "locale": "locale language lang 语言",
     "tags": "tags tag labels 标签 客户标签",
     "segments": "segments lists 名单 人群",
-    "consents": "consents consent optin permissions 同意 授权",
+    "consents": "consents consent permissions 同意 授权",
     "at": "updatedat lastupdated modifiedat lastmodified 更新时间 修改时间",
 }
 _EVENTS: Final[Mapping[str, str]] = {
     "event": "event eventname eventtype action 事件 事件名 事件名称 行为",
-    "occurred_at": "occurredat timestamp time datetime date eventtime createdat orderedat orderdate ordertime "
+    "occurred_at": "occurredat timestamp time datetime date eventtime createdat orderedat orderdate "
+    "ordertime "
     "paidat paytime purchasedate 时间 日期 发生时间 事件时间 下单时间 支付时间 付款时间 订单时间 交易时间",
     "message_id": "messageid eventid 事件id 消息id",
 }

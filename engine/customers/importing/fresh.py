@@ -46,7 +46,9 @@ def alone(
         shared = {identity for identity, count in seen.items() if count > 1}
     fresh, rest = [], []
     for one in people:
-        if any(identity in shared or identity in known for identity in one.identities) or _doubled(one, rules):
+        if any(identity in shared or identity in known for identity in one.identities) or _doubled(
+            one, rules
+        ):
             rest.append(one)
         else:
             fresh.append(one)

@@ -61,9 +61,7 @@ class Happenings:
         self._message = mapped.of("message_id")
         special = {id(each) for each in (self._named, self._when, self._message)}
         rest = [column for column in mapped.columns if id(column) not in special]
-        self._who = [
-            (c.name, c.to.removeprefix("identity.")) for c in rest if is_identifier(c.to)
-        ]
+        self._who = [(c.name, c.to.removeprefix("identity.")) for c in rest if is_identifier(c.to)]
         self._what = [(c.name, c.to, c.format) for c in rest if not is_identifier(c.to)]
         self._readers: dict[str, list[tuple[str, str, Reader]]] = {}
 
@@ -142,8 +140,7 @@ class Happenings:
         if found is None:
             types = event_types(self._catalogue, name)
             found = [
-                (column, to, cells.reader(types.get(to), self._zone, form))
-                for column, to, form in self._what
+                (column, to, cells.reader(types.get(to), self._zone, form)) for column, to, form in self._what
             ]
             if len(self._readers) < 1_000:
                 self._readers[name] = found

@@ -1,10 +1,10 @@
 """Mapping files: YAML that says what each column of a file becomes.
 
-    kind: customers
-    columns:
-      手机号: phone
-      生日: {to: birthday, format: "%d.%m.%Y"}
-      备注: null
+kind: customers
+columns:
+  手机号: phone
+  生日: {to: birthday, format: "%d.%m.%Y"}
+  备注: null
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class People:
         ]
 
     def read(self, row: Row, place: int) -> Person | Rejected:
-        """What a row says. `place` is its number in the file: without a time of their own later rows count."""
+        """What a row says. `place` is its number in the file: of rows without a time the later count."""
         if row.why:
             return Rejected(row.line, row.why)
         draft = _Draft()

@@ -71,7 +71,9 @@ async def over(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
 async def test_a_file_is_uploaded_imported_and_what_was_left_out_is_told(
     shop: Shop, operator: httpx.AsyncClient, database: AsyncEngine
 ) -> None:
-    asked = await operator.post("/imports", params={"kind": "customers", "source": "crm"}, content=gzip.compress(PEOPLE))
+    asked = await operator.post(
+        "/imports", params={"kind": "customers", "source": "crm"}, content=gzip.compress(PEOPLE)
+    )
     assert asked.status_code == 202
     done = await over(operator, f"/imports/{asked.json()['id']}")
     assert (done["state"], done["counts"]["new"], done["counts"]["rejected"], done["created_by"]) == (
@@ -96,7 +98,9 @@ async def test_a_file_is_uploaded_imported_and_what_was_left_out_is_told(
     assert len((await operator.get("/imports", params={"limit": 2})).json()["items"]) == 2
 
 
-async def test_what_cannot_be_imported_is_said(shop: Shop, operator: httpx.AsyncClient, reader: httpx.AsyncClient) -> None:
+async def test_what_cannot_be_imported_is_said(
+    shop: Shop, operator: httpx.AsyncClient, reader: httpx.AsyncClient
+) -> None:
     async def code(content: bytes = b"x", **params: str) -> tuple[int, str]:
         answer = await operator.post("/imports", params=params, content=content)
         return answer.status_code, answer.json().get("code", "")
@@ -121,7 +125,9 @@ async def test_profiles_are_exported_and_fetched(
     assert (done["state"], done["rows"]) == ("done", 20)
     answer = await operator.get(f"/exports/{asked['id']}/file")
     assert answer.headers["content-type"].startswith("text/csv")
-    rows = {row["external_id"]: row for row in csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))}
+    rows = {
+        row["external_id"]: row for row in csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))
+    }
     assert (rows["c-17"]["carts"], rows["c-17"]["first_name"], rows["c-17"]["email"]) == (
         "2", "Ada", "ada@example.com",
     )  # fmt: skip
@@ -167,7 +173,7 @@ async def test_chosen_fields_of_chosen_profiles(shop: Shop, reader: httpx.AsyncC
         return (await reader.post("/profiles/query", json=body)).json()
 
     fields = ["profile_id", "external_id", "carts", "segments", "tags", "email", "first_name", "identities"]
-    found = await ask(where='exists(profile.first_name)', fields=fields)
+    found = await ask(where="exists(profile.first_name)", fields=fields)
     assert found == {
         "items": [
             {

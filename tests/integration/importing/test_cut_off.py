@@ -1,4 +1,4 @@
-"""Imports that are killed, that run twice at once, and beside events that come in: nothing lost, nothing twice."""
+"""Imports that are killed, that run twice at once, beside events that come in: nothing lost or twice."""
 
 from __future__ import annotations
 

@@ -69,7 +69,8 @@ def files(draw: st.DrawFn) -> list[dict[str, str]]:
     cells = {
         "external_id": some | st.sampled_from(["c-1", "c-2", "c-3", "c-4", "c-5", " c-1 ", "null"]),
         "member_number": some | some | st.sampled_from(["M1", "m 1", "M2"]),
-        "phone": some | st.sampled_from(["+8613800138000", "+86 138 0013 8000", "+86 138 0013 8001", "12", "+4930556677"]),
+        "phone": some
+        | st.sampled_from(["+8613800138000", "+86 138 0013 8000", "+86 138 0013 8001", "12", "+4930556677"]),
         "email": some | st.sampled_from(["a@example.com", "A@Example.com", "ü@bücher.example", "nobody"]),
         "anonymous_id": some | some | st.sampled_from(["a-1", "a-2"]),
         "tier": some | st.sampled_from(["gold", "silver", "'=1"]),
@@ -79,7 +80,7 @@ def files(draw: st.DrawFn) -> list[dict[str, str]]:
         "consent.sms": some | some | st.sampled_from(["yes", "no", "perhaps"]),
         "at": some | st.integers(0, 5).map(lambda n: (NOON - timedelta(minutes=n)).isoformat()),
     }
-    return draw(st.lists(st.builds(a_row, **cells), min_size=1, max_size=9))  # type: ignore[arg-type]
+    return draw(st.lists(st.builds(a_row, **cells), min_size=1, max_size=9))
 
 
 async def state(connection: AsyncConnection) -> dict[str, list[str]]:
@@ -97,7 +98,7 @@ async def imported(
     writer = csv.DictWriter(out, COLUMNS)
     writer.writeheader()
     writer.writerows(rows)
-    path.write_text(out.getvalue(), encoding="utf-8")
+    await asyncio.to_thread(path.write_text, out.getvalue(), encoding="utf-8")
     database = open_database(url)
     try:
         async with database.begin() as connection:
@@ -155,12 +156,12 @@ def test_both_ways_come_to_the_same_customers(
     asyncio.run(both())
 
 
-def test_an_import_comes_to_what_identify_calls_come_to(
-    url_of_run: str, tmp_path: Path
-) -> None:
+def test_an_import_comes_to_what_identify_calls_come_to(url_of_run: str, tmp_path: Path) -> None:
     """Provenance and all, but for the instants of rows that do not say when."""
     people = [
-        a_row(external_id=f"c-{n}", phone=f"+86138001380{n:02d}", tier="gold", tags="vip", at=NOON.isoformat())
+        a_row(
+            external_id=f"c-{n}", phone=f"+86138001380{n:02d}", tier="gold", tags="vip", at=NOON.isoformat()
+        )
         for n in range(20)
     ]
 
