@@ -1,14 +1,15 @@
 """Which encoding a file has: told by its first bytes, or by what all of it can be read as; never guessed on.
 
 UTF-8 and UTF-16 are told apart by marks and by NUL bytes. What is neither may be GB18030, which reads nearly
-anything as something: it is believed only where what comes out is the Chinese of GB 2312, so that an `ü` of
-Western Europe is not taken for half of a character that nobody wrote.
+anything as something: it is believed only where what comes out are the common characters of GB 2312 and they
+stand together, so that an `ü` of Western Europe is not taken for half of a character that nobody wrote.
 """
 
 from __future__ import annotations
 
 import codecs
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Final
@@ -19,8 +20,11 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_LIKELY: Final = 0.9
-"""Share of the characters of two bytes that must be of GB 2312 for GB18030 to be believed."""
+_COMMON: Final = 0.75
+"""Share of the Chinese characters that must be of the first level of GB 2312, or its punctuation."""
+_TOGETHER: Final = 0.5
+"""Share of them that must stand beside another one."""
+_RUNS: Final = re.compile(r"[^\x00-\x7f]+")
 
 
 class Unreadable(ValueError):
@@ -90,13 +94,15 @@ class _Reading:
         self._decoder = codecs.getincrementaldecoder(name)()
         self.lines = 1
         self._taken = 0
-        self._double = self._common = 0
+        self._double = self._common = self._together = 0
 
     @property
     def believed(self) -> bool:
         if self.broken is not None:
             return False
-        return self.name != "gb18030" or self._double == 0 or self._common >= _LIKELY * self._double
+        if self.name != "gb18030" or self._double == 0:
+            return True
+        return self._common >= _COMMON * self._double and self._together >= _TOGETHER * self._double
 
     def take(self, chunk: bytes, *, last: bool) -> None:
         if self.broken is not None:
@@ -115,9 +121,10 @@ class _Reading:
             self._weigh(text)
 
     def _weigh(self, text: str) -> None:
-        odd = [each for each in text if each > "\x7f"]
-        self._double += len(odd)
-        self._common += len("".join(odd).encode("gb2312", "ignore")) // 2
+        for run in _RUNS.findall(text):
+            self._double += len(run)
+            self._together += len(run) if len(run) > 1 else 0
+            self._common += sum(lead < 0xD8 for lead in run.encode("gb2312", "ignore")[::2])
 
 
 def _complaint(readings: list[_Reading], encoding: str | None) -> str:
