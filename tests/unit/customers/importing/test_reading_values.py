@@ -36,10 +36,10 @@ def test_an_encoding_is_told_wherever_the_pieces_end(name: str, size: int) -> No
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1 << 20])
 def test_the_first_byte_that_does_not_fit_is_named(size: int) -> None:
-    data = "name\n张伟\n".encode() + b"caf\xe9 au lait\n"
+    data = "name\n张伟\n".encode() + b"M\xfcller\n"
     with (
         patch.object(encodings, "CHUNK", size),
-        pytest.raises(Unreadable, match=r"line 3, byte 16 of the file"),
+        pytest.raises(Unreadable, match=r"line 3, byte 14 of the file"),
     ):
         survey(io.BytesIO(data))
 
