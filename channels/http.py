@@ -20,15 +20,20 @@ Once a status has been read it decides, even if the body breaks off after it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import json
+import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
+import aiohttp.abc
 
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
 from channels.receipt import Reason
@@ -120,14 +125,57 @@ async def _has_left(session: aiohttp.ClientSession, context: SimpleNamespace, _:
     context.trace_request_ctx.left = True
 
 
+class _Private(Exception):
+    """The address is not one of the internet."""
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the internet: not of a private network, this machine, or a group."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    inner = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
+    return found.is_global and not found.is_multicast and (inner is None or is_public(str(inner)))
+
+
+class _PublicResolver(aiohttp.ThreadedResolver):
+    """Finds addresses of the internet only. Asked at the connection itself, so that a name that leads
+    elsewhere a moment later leads nowhere."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[aiohttp.abc.ResolveResult]:
+        found = await super().resolve(host, port, family)
+        usable = [each for each in found if is_public(each["host"])]
+        if not usable:
+            raise _Private
+        return usable
+
+
+def _refuse_private(url: str) -> None:
+    """For hosts that are addresses themselves: those are never looked up."""
+    with contextlib.suppress(ValueError):
+        host = urlsplit(url).hostname or ""
+        if not is_public(host):
+            raise _Private
+
+
 class HttpClient:
     """One pool of connections. Opens at the first request; `close` may be called twice.
+
+    `public`: it calls the internet only, no private network and not this machine.
 
     aiohttp, not httpx: against a sink on the same machine it makes several times as many calls for the same
     processor time (`docs/performance.md`).
     """
 
-    def __init__(self, *, timeout: float = 10.0, connect_timeout: float = 5.0, connections: int = 50) -> None:
+    def __init__(
+        self,
+        *,
+        timeout: float = 10.0,
+        connect_timeout: float = 5.0,
+        connections: int = 50,
+        public: bool = False,
+    ) -> None:
+        self._public = public
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._connections = connections
@@ -142,6 +190,7 @@ class HttpClient:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=self._connections,
+                    resolver=_PublicResolver() if self._public else None,
                     # Shorter than the usual 5 s of servers that close idle connections, so that a reused one
                     # is rarely found dead just after the request has left.
                     keepalive_timeout=4.0,
@@ -192,6 +241,8 @@ class HttpClient:
         response: aiohttp.ClientResponse | None = None
         body, cut = bytearray(), False
         try:
+            if self._public:
+                _refuse_private(url)
             async with asyncio.timeout(seconds):
                 response = await self._open().request(
                     method,
@@ -210,6 +261,10 @@ class HttpClient:
                     if len(body) > body_limit:
                         cut = True
                         break
+        except _Private:
+            raise Rejected(
+                Reason.ADDRESS_INVALID, "the address is of a private network or this machine"
+            ) from None
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError, TypeError) as error:
             raise Rejected(Reason.ADDRESS_INVALID, f"not a usable URL: {type(error).__name__}") from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

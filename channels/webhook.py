@@ -45,7 +45,8 @@ class WebhookAnswer:
 class WebhookCaller:
     """Calls URLs, signed with every secret given: two while a receiver changes over to a new one.
 
-    Without a secret the calls carry id and timestamp but no signature.
+    Without a secret the calls carry id and timestamp but no signature. `public`: no private network is
+    called.
     """
 
     def __init__(
@@ -54,10 +55,11 @@ class WebhookCaller:
         *,
         clock: Callable[[], float] = time.time,
         connections: int = 50,
+        public: bool = False,
     ) -> None:
         self._signers = [Webhook(secret) for secret in secrets]
         self._clock = clock
-        self._http = HttpClient(timeout=TIMEOUT, connections=connections)
+        self._http = HttpClient(timeout=TIMEOUT, connections=connections, public=public)
 
     def sign(self, key: str, body: bytes) -> dict[str, str]:
         """The Standard Webhooks headers of one attempt made now."""

@@ -13,9 +13,11 @@ from engine.ingest.reconcile import Runner, reconcile
 from engine.ingest.router import Router
 from engine.ingest.starts import AT_ONCE, Player, Starter
 from engine.pool.waker import Waker
-from engine.store import clock, starts
+from engine.store import clock, jobs, starts, webhooks
 from engine.store.connection import AsyncEngine
 from workers.garbage import collect_less
+from workers.jobs import run_jobs
+from workers.telling import run_telling
 
 log = logging.getLogger("kairos.router")
 
@@ -23,6 +25,10 @@ RECONCILE: Final = timedelta(minutes=1)
 TIDY: Final = timedelta(hours=1)
 KEPT: Final = timedelta(days=7)
 """How long played rows of ended enrolments are kept, for people who look into what happened."""
+KEPT_FAILED: Final = timedelta(days=30)
+"""How long it is kept what a webhook was not told, and what of an import was left out."""
+KEPT_FILES: Final = timedelta(days=1)
+"""How long an export can be fetched."""
 
 
 async def run_router(
@@ -45,6 +51,8 @@ async def run_router(
         group.create_task(Router(database).run(stop), name="router")
         group.create_task(Player(database, starter, at_once).run(stop), name="starts")
         group.create_task(_every(TIDY, stop, lambda: _tidy(database)), name="tidy")
+        group.create_task(run_telling(database, stop), name="webhooks")
+        group.create_task(run_jobs(database, stop), name="jobs")
         if waker is not None:
             group.create_task(waker.run(stop), name="waker")
         if runner is not None:
@@ -60,6 +68,8 @@ async def _reconcile(database: AsyncEngine, runner: Runner) -> None:
 async def _tidy(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         await starts.forget_done(connection, KEPT)
+        await webhooks.forget_failed(connection, KEPT_FAILED)
+        await jobs.forget_old(connection, KEPT_FILES, KEPT_FAILED)
     await erase_leftovers(database)
 
 

@@ -15,14 +15,17 @@ from engine.api import (
     health,
     identities,
     intake,
+    jobs,
     operations,
     problems,
+    querying,
     running,
     segments,
     shapes,
 )
 from engine.api.access import KeyRing
 from engine.api.identity_shapes import DecideRequest
+from engine.api.job_shapes import ExportRequest, QueryRequest
 from engine.api.metrics import Metrics
 from engine.api.observe import Observe
 from engine.api.services import Services
@@ -75,6 +78,8 @@ def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pa
         crowds.control_router,
         segments.router,
         segments.control_router,
+        querying.router,
+        jobs.router,
     ):
         app.include_router(router)
     app.include_router(health.router)
@@ -90,13 +95,8 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         described = generated()
         known = described["components"]["schemas"]
-        for body in (
-            shapes.EnterRequest,
-            shapes.CrowdRequest,
-            shapes.MembersRequest,
-            shapes.TagsRequest,
-            DecideRequest,
-        ):
+        own = (shapes.EnterRequest, shapes.CrowdRequest, shapes.MembersRequest, shapes.TagsRequest)
+        for body in (*own, DecideRequest, ExportRequest, QueryRequest):
             shape = body.model_json_schema(ref_template="#/components/schemas/{model}")
             known.update(shape.pop("$defs", {}))
             known[body.__name__] = shape

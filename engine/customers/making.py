@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
 
 from engine.core.identity import profile_key
 from engine.store import identities, profiles
 from engine.store.connection import AsyncConnection
 from engine.store.identities import Identity
 from engine.store.profiles import NewProfile
+from engine.store.provenance import BEFORE, Record, stamp
 
 
 def new_key(first: Identity, turn: int) -> str:
@@ -16,6 +19,22 @@ def new_key(first: Identity, turn: int) -> str:
     profile that the identity has left."""
     kind, value = first
     return profile_key(kind, value if turn < 2 else f"{value}\x00{turn}")
+
+
+def first_record(
+    identities: Sequence[Identity], shown: Collection[Identity], at: datetime, sources: Sequence[str]
+) -> Record:
+    """What is known of somebody first seen with these identities: the addresses that are shown."""
+    linked = len(identities) > 1
+    said: dict[str, dict[str, list[Any]]] = {}
+    for kind, value in identities:
+        if kind != "external_id" and (kind, value) in shown:
+            entry = [stamp(at) if linked else BEFORE, None, None, value]
+            said.setdefault(f"@{kind}", {})[f"{kind}:{value}"] = entry
+    record = Record({}, {})
+    for name, entries in said.items():
+        record.put(name, entries, sources)
+    return record
 
 
 async def write_new(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -46,6 +46,8 @@ class Traits:
     via: str | None = field(default=None, repr=False)
     """The identity that spoke for the customer, `kind:value`, where all identities of the traits were
     resolved with it; None attaches those that lead nowhere yet."""
+    shaped: Collection[identities.Identity] = field(default=(), repr=False)
+    """Identifiers that are known to be in the shape of their kind."""
 
 
 async def apply_traits(
@@ -67,14 +69,12 @@ async def apply_traits(
     granted: list[Consent] = []
     joined: list[tuple[str, str]] = []
     for item in batch:
-        change = _change(item, rules)
-        change.add_tags = tuple(tag for tag in change.add_tags if tag not in catalogue.rules)
-        change.expire = expiry(catalogue, change.add_tags, item.at)
+        change = change_of(item, rules, catalogue)
         changes.append(change)
         if item.via is None:
             attached += [((kind, v), item.profile_id) for kind, v in change.addresses.items() if v]
-        granted += _consents(item)
-        joined += [(segment, item.profile_id) for segment in _texts(item.traits.get("segments"))]
+        granted += consents_of(item)
+        joined += [(segment, item.profile_id) for segment in segments_of(item)]
     said = [change for change in changes if _says_something(change)]
     await profiles.change_batch(connection, said, rules.sources)
     await identities.attach_batch(connection, attached)
@@ -88,17 +88,22 @@ def expiry(catalogue: Catalogue, tags: Iterable[str], at: datetime) -> dict[str,
     return {tag: at + catalogue.lifetimes[tag] for tag in tags if tag in catalogue.lifetimes}
 
 
-def _change(item: Traits, rules: Identities) -> Change:
+def change_of(item: Traits, rules: Identities, catalogue: Catalogue = _NOTHING) -> Change:
+    """What traits change in the profile itself. A tag that a rule of the catalogue keeps is not given."""
     change = Change(item.profile_id, at=item.at, source=item.source, confidence=item.confidence, via=item.via)
     for name, value in item.traits.items():
         if name in ADDRESSES:
+            if (name, value) in item.shaped:
+                change.addresses[name] = value
+                continue
             set_address(change, name, value, rules.phone_region)
         elif name in _ZONE_NAMES:
             change.time_zone = _zone(value) or change.time_zone
         elif name == "locale":
             change.locale = value if isinstance(value, str) and value else None
         elif name == "tags":
-            change.add_tags = tuple(_texts(value))
+            change.add_tags = tuple(tag for tag in _texts(value) if tag not in catalogue.rules)
+            change.expire = expiry(catalogue, change.add_tags, item.at)
         elif name not in ("consents", "segments", "external_id", "anonymous_id", "userId", "anonymousId"):
             change.attributes[name] = value
     return change
@@ -121,7 +126,13 @@ def _says_something(change: Change) -> bool:
     return bool(change.attributes or change.addresses or change.add_tags or change.time_zone or change.locale)
 
 
-def _consents(item: Traits) -> list[Consent]:
+def segments_of(item: Traits) -> list[str]:
+    """The lists that traits put somebody on."""
+    return _texts(item.traits.get("segments"))
+
+
+def consents_of(item: Traits) -> list[Consent]:
+    """What traits say of consents."""
     return [_consent(item, word) for word in read(item.traits.get("consents"))]
 
 

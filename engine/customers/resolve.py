@@ -13,18 +13,17 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from engine.customers.graph import links_of, most_telling
 from engine.customers.linking import Linking, Said
-from engine.customers.making import new_key, write_new
+from engine.customers.making import first_record, new_key, write_new
 from engine.language.installation import Identities
 from engine.store import identities, jsonb, links
 from engine.store.connection import AsyncConnection
 from engine.store.identities import Identity, Owner
 from engine.store.links import Known, Link, Pair
 from engine.store.profiles import NewProfile
-from engine.store.provenance import BEFORE, Record, stamp
 
 _ROUNDS: Final = 6
 _DEFAULT: Final = Identities()
@@ -212,14 +211,7 @@ async def _make(
     owned: list[tuple[Identity, str]] = []
     for one in fresh:
         external = next((value for kind, value in one.identities if kind == "external_id"), None)
-        shown = [i for i in one.identities if i[0] != "external_id" and i in one.shown]
-        at = stamp(one.at) if one.links else BEFORE
-        said: dict[str, Any] = {}
-        for kind, value in shown:
-            said.setdefault(f"@{kind}", {})[f"{kind}:{value}"] = [at, None, None, value]
-        record = Record({}, {})
-        for name, entries in said.items():
-            record.put(name, entries, rules.sources)
+        record = first_record(one.identities, one.shown, one.at, rules.sources)
         addresses = {name[1:]: value for name, value in record.values.items()}
         key = new_key(one.identities[0], turn)
         profile = NewProfile(str(uuid.uuid4()), key, external, addresses, record.provenance)

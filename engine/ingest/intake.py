@@ -26,7 +26,7 @@ from engine.ingest.normalise import EARLY, Arrival, Incoming, Refusal, normalise
 from engine.ingest.recording import consent_changes, record_events
 from engine.language.catalogue import Catalogue
 from engine.language.installation import Identities
-from engine.store import clock, events, identities
+from engine.store import clock, events, identities, rechecks
 from engine.store.clock import ScaledClock
 from engine.store.database import in_transaction
 from engine.store.events import NewEvent
@@ -101,7 +101,7 @@ async def accept_live(
     return await _accept(database, source, [each.message for each in came], arrivals)
 
 
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
     """A message that is to be kept, and who it is about."""
 
     event_id: str
@@ -118,19 +118,24 @@ async def _accept(
 ) -> list[Accepted | Rejected]:
     async def work(
         connection: AsyncConnection,
-    ) -> tuple[list[Accepted | Rejected], Catalogue, list[_Kept]]:
+    ) -> tuple[list[Accepted | Rejected], Catalogue, list[Kept]]:
         came = arrivals(await clock.load(connection))
         known = await applied(connection)
         catalogue, rules = known.catalogue, known.installation.identities
         results, kept = _read(source, messages, came, catalogue, rules)
-        new = await _keep(connection, source, kept, rules, catalogue) if kept else set()
+        new = await keep(connection, source, kept, rules, catalogue) if kept else set()
         waiting = iter(kept)
         return [result or _accepted(next(waiting), new) for result in results], catalogue, kept
 
     results, catalogue, kept = await in_transaction(database, work)
+    await count_odd(database, source, catalogue, kept)
+    return results
+
+
+async def count_odd(database: AsyncEngine, source: str, catalogue: Catalogue, kept: Sequence[Kept]) -> None:
+    """Counts what the catalogue lacks, and identifiers that identify nobody. Nothing depends on it."""
     await _count_undeclared(database, catalogue, kept)
     await _count_problems(database, source, kept)
-    return results
 
 
 def _read(
@@ -139,11 +144,11 @@ def _read(
     arrivals: Sequence[Arrival],
     catalogue: Catalogue,
     rules: Identities,
-) -> tuple[list[Rejected | None], list[_Kept]]:
+) -> tuple[list[Rejected | None], list[Kept]]:
     """For each message why it is refused, or None; and those that are not, in order."""
     called = _called(catalogue)
     results: list[Rejected | None] = []
-    kept: list[_Kept] = []
+    kept: list[Kept] = []
     for message, arrival in zip(messages, arrivals, strict=True):
         try:
             named = isinstance(message, dict) and message.get("messageId")
@@ -152,12 +157,12 @@ def _read(
             results.append(Rejected(str(refusal), _stated_id(message)))
         else:
             identifier = event_id(source, incoming.message_id)
-            kept.append(_Kept(identifier, incoming, arrival.received_at, identified(incoming, rules)))
+            kept.append(Kept(identifier, incoming, arrival.received_at, identified(incoming, rules)))
             results.append(None)
     return results, kept
 
 
-def _accepted(kept: _Kept, new: set[str]) -> Accepted:
+def _accepted(kept: Kept, new: set[str]) -> Accepted:
     """The first message with an id that was new is the one kept; those after it are duplicates."""
     duplicate = kept.event_id not in new
     new.discard(kept.event_id)
@@ -165,14 +170,16 @@ def _accepted(kept: _Kept, new: set[str]) -> Accepted:
     return Accepted(kept.event_id, kept.incoming.message_id, duplicate, problems)
 
 
-async def _keep(
+async def keep(
     connection: AsyncConnection,
     source: str,
-    kept: Sequence[_Kept],
+    kept: Sequence[Kept],
     rules: Identities,
     catalogue: Catalogue,
+    *,
+    heeded: bool = True,
 ) -> set[str]:
-    """Writes the messages; returns the ids of the events that are new."""
+    """Writes the messages; returns the ids of the events that are new. `heeded` is as in `NewEvent`."""
     resolution = await resolve(connection, [_request(each) for each in kept], rules)
     owners = resolution.profiles
     await follow(connection, resolution.merges, kept[-1].received_at)
@@ -189,6 +196,7 @@ async def _keep(
                 message_id=incoming.message_id,
                 properties=incoming.properties,
                 type=incoming.type,
+                heeded=heeded,
             )
             for (identifier, incoming, received_at, _), owner in zip(kept, owners, strict=True)
         ],
@@ -201,10 +209,12 @@ async def _keep(
     if traits:
         consents = await apply_traits(connection, traits, rules, catalogue)
         await record_events(connection, consent_changes(consents), kept[-1].received_at)
+    if not heeded:  # no router will see them
+        await rechecks.add(connection, {owner.profile_id for owner in owners})
     return new
 
 
-def _said(kept: _Kept, profile_id: str, source: str, place: int, rules: Identities) -> Traits:
+def _said(kept: Kept, profile_id: str, source: str, place: int, rules: Identities) -> Traits:
     incoming, at = kept.incoming, kept.incoming.occurred_at
     if at == kept.received_at:  # its sender did not say when: then their order does
         at += timedelta(microseconds=place)
@@ -212,7 +222,7 @@ def _said(kept: _Kept, profile_id: str, source: str, place: int, rules: Identiti
     return Traits(profile_id, incoming.traits, at, source, incoming.confidence, via)
 
 
-def _request(kept: _Kept) -> Request:
+def _request(kept: Kept) -> Request:
     """Who it is about, as resolving takes it. What traits say is shown by the traits."""
     told = kept.incoming.traits
     shown = frozenset(identity for identity in kept.who.identities if identity[0] not in told)
@@ -242,7 +252,7 @@ def _called(catalogue: Catalogue) -> Mapping[str, str]:
     }
 
 
-async def _count_undeclared(database: AsyncEngine, catalogue: Catalogue, kept: Sequence[_Kept]) -> None:
+async def _count_undeclared(database: AsyncEngine, catalogue: Catalogue, kept: Sequence[Kept]) -> None:
     """Counts what the catalogue lacks. In a transaction of its own: many batches meet on these rows."""
     seen: Counter[tuple[str, str]] = Counter()
     for _, incoming, _, _ in kept:
@@ -262,7 +272,7 @@ async def _count_undeclared(database: AsyncEngine, catalogue: Catalogue, kept: S
         log.warning("could not count undeclared events", exc_info=True)
 
 
-async def _count_problems(database: AsyncEngine, source: str, kept: Sequence[_Kept]) -> None:
+async def _count_problems(database: AsyncEngine, source: str, kept: Sequence[Kept]) -> None:
     """Counts identifiers that identify nobody, so that somebody sees which source sends them."""
     seen = Counter((each.kind, source, each.reason) for one in kept for each in one.who.problems)
     if not seen:

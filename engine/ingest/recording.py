@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.core.identity import event_id
-from engine.store import events
+from engine.store import events, webhooks
 from engine.store.consents import EVERY_PURPOSE, Consent
 from engine.store.derived import MembershipChange, StageChange
 from engine.store.events import NewEvent
+from engine.store.webhooks import FROM_EVENTS, Change
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
@@ -55,8 +56,8 @@ async def record_event(
 async def record_events(
     connection: AsyncConnection, new: Sequence[Internal], received_at: datetime
 ) -> set[str]:
-    """Records events of ours; returns the ids of those that were not there yet."""
-    return await events.insert_batch(
+    """Records events of ours; returns the ids of those that were not there yet. Webhooks are told of them."""
+    added = await events.insert_batch(
         connection,
         [
             NewEvent(
@@ -74,6 +75,11 @@ async def record_events(
             for event in new
         ],
     )
+    told = [e for e in new if e.name in FROM_EVENTS and event_id(SOURCE, e.message_id) in added]
+    await webhooks.offer(
+        connection, [Change(e.name, e.profile_id, e.occurred_at, e.properties) for e in told]
+    )
+    return added
 
 
 def segment_changed(change: MembershipChange) -> Internal:

@@ -18,6 +18,7 @@ from engine.language.knowledge_rules import check_knowledge
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
 from engine.language.schema_folder import POLICY
 from engine.language.tag_rules import check_rules, check_segment_forms, check_tags
+from engine.language.webhook_rules import check_webhooks
 from engine.language.words import Words
 
 _SECRET = re.compile(
@@ -160,6 +161,7 @@ def check_installation(
     reporter: Reporter,
     adapters: Collection[str] | None = None,
     setting_checker: SettingChecker | None = None,
+    attributes: Collection[str] = (),
 ) -> None:
     """Secrets only as `${NAME}`, adapters and their settings, and what is accepted but not enforced yet."""
     for name, key, channel in _entries(_part(root, "channels")):
@@ -169,6 +171,7 @@ def check_installation(
         if setting_checker is not None:
             check_settings(name, key, channel, setting_checker, reporter, secrets)
     check_identities(_part(root, "identities"), reporter)
+    check_webhooks(_part(root, "webhooks"), reporter, attributes)
     for name, _, policy in _entries(_part(root, "policies")):
         for rule, key, _ in _entries(policy):
             if rule not in POLICY.fields:

@@ -85,6 +85,21 @@ class Identities:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A system that is told of changes. `${NAME}` in `url` and `secret` stays as it is.
+
+    `include`: attributes whose values are told. `allow_private`: it may be on a private network.
+    """
+
+    name: str
+    url: str
+    secret: str = field(repr=False)
+    events: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    allow_private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Installation:
     brand: dict[str, Any] = field(default_factory=dict)
     time_zone: str = "UTC"
@@ -98,6 +113,7 @@ class Installation:
     policies: dict[str, Policy] = field(default_factory=lambda: {"default": Policy()})
     identities: Identities = Identities()
     link_base_url: str | None = None
+    webhooks: tuple[Told, ...] = ()
 
     def channel(self, name: str) -> ChannelSettings:
         """The channel's settings; without an entry it uses the `outbox` adapter."""
@@ -126,6 +142,7 @@ def read_installation(root: Node | None) -> Installation:
         policies=policies,
         identities=_identities(identities),
         link_base_url=links.get("base_url"),
+        webhooks=tuple(_told(each) for each in map(_table, _list(data.get("webhooks"))) if "name" in each),
     )
 
 
@@ -171,6 +188,17 @@ def _identities(entry: dict[str, Any]) -> Identities:
         phone_region=region.upper() if isinstance(region, str) else None,
         most=most if isinstance(most, int) and most > 0 else 100,
         sources=tuple(_texts(entry.get("sources"))),
+    )
+
+
+def _told(entry: dict[str, Any]) -> Told:
+    return Told(
+        name=_text(entry.get("name"), ""),
+        url=_text(entry.get("url"), ""),
+        secret=_text(entry.get("secret"), ""),
+        events=tuple(_texts(entry.get("events"))),
+        include=tuple(_texts(entry.get("include"))),
+        allow_private=entry.get("allow_private") is True,
     )
 
 

@@ -94,7 +94,7 @@ def check_project(
         actions or {},
     )
     if setup_root is not None:
-        check_installation(setup_root, setup, adapters, setting_checker)
+        check_installation(setup_root, setup, adapters, setting_checker, words.catalogue.profile)
     if catalogue_root is not None:
         check_catalogue(catalogue_root, words, catalogue_reporter)
     uses: list[TemplateUse] = []

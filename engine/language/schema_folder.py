@@ -168,6 +168,32 @@ POLICY = Object(
     },
 )
 
+TOLD = (
+    "profile.changed",
+    "profile.merged",
+    "segment.entered",
+    "segment.left",
+    "stage.changed",
+    "consent.changed",
+)
+"""Changes that webhooks can be told."""
+
+WEBHOOK = Object(
+    "a system that is told of changes",
+    {
+        "name": Field(Text("id"), "its name, which never changes", needed=True),
+        "url": Field(Text("url"), "where it is told", needed=True),
+        "secret": Field(Text(), "signs what it is told: `${NAME}`", needed=True),
+        "events": Field(Listing(Text(choices=TOLD), least=1), "what it is told of", needed=True),
+        "include": Field(
+            Listing(Text("word")), "attributes whose values are told with `profile.changed`", default="none"
+        ),
+        "allow_private": Field(
+            Boolean(), "whether it may be on a private network or this machine", default="false"
+        ),
+    },
+)
+
 INSTALLATION = Object(
     "the installation",
     {
@@ -242,6 +268,7 @@ INSTALLATION = Object(
             ),
             "how identifiers lead to profiles",
         ),
+        "webhooks": Field(Listing(WEBHOOK), "systems that are told of changes"),
         "links": Field(
             Object("links in messages", {"base_url": Field(Text("url"), "where links lead through")}),
             "links in messages",

@@ -43,6 +43,9 @@ _ERASE: Final = (
     f"DELETE FROM rechecks WHERE {_MINE}",
     f"DELETE FROM entry_states WHERE {_MINE}",
     f"DELETE FROM crowd_members WHERE {_MINE}",
+    f"DELETE FROM webhook_outbox WHERE {_MINE}",
+    # Exports that wait to be fetched may hold anybody; they are made again at a word.
+    "DELETE FROM job_parts p USING jobs j WHERE p.job_id = j.id AND j.kind = 'export'",
     # Ids that clients chose may say more than they should; ours takes their place.
     f"""UPDATE events SET properties = '{{}}', message_id = CAST(event_id AS text), error = NULL,
         routed_at = coalesce(routed_at, now()) WHERE {_MINE}""",
@@ -163,6 +166,7 @@ _EXPORT: Final = {
     "stages": f"SELECT to_jsonb(s) FROM stages s WHERE {_MINE}",
     "stage_changes": f"SELECT to_jsonb(s) FROM stage_changes s WHERE {_MINE} ORDER BY at, id",
     "tag_grants": f"SELECT to_jsonb(g) FROM tag_grants g WHERE {_MINE} ORDER BY tag",
+    "webhooks": f"SELECT to_jsonb(w) FROM webhook_outbox w WHERE {_MINE} ORDER BY id",
     "enrolments": f"SELECT to_jsonb(e) FROM enrolments e WHERE {_MINE} ORDER BY entered_at, id",
     "traces": f"SELECT to_jsonb(t) FROM traces t WHERE {_OWN} ORDER BY enrolment_id, seq",
     "deliveries": f"SELECT to_jsonb(d) FROM deliveries d WHERE {_OWN} ORDER BY at, step",

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.store import jsonb, profiles, rechecks, tags
+from engine.store import jsonb, profiles, rechecks, tags, webhooks
 from engine.store.provenance import Record, joined, parted
 from engine.store.routing import hold_shards
 from engine.store.shards import shard_of
@@ -167,6 +167,8 @@ async def merge(
                    WHERE id = :id"""),
         {"id": merge_id, "moved": jsonb.dumps(moved)},
     )
+    told = webhooks.Change(webhooks.MERGED, survivor, at or datetime.now(UTC), {"merged": loser})
+    await webhooks.offer(connection, [told])
     return merge_id
 
 

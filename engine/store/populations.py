@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -46,6 +46,16 @@ async def preview(
         {**condition.parameters, "most": limit} | ({} if after is None else {"after": after}),
     )
     return [batch.build(Profile, row) for row in result.mappings()]
+
+
+async def stream(
+    connection: AsyncConnection, condition: Condition, size: int
+) -> AsyncIterator[list[Profile]]:
+    """All of them by id, so many at a time, as of one moment: by a cursor, in constant memory."""
+    statement = sa.text(f"SELECT {batch.columns(Profile, 'p')} {_from(condition)} ORDER BY p.id")
+    result = await connection.stream(statement.columns(**_TYPES), condition.parameters)
+    async for part in result.mappings().partitions(size):
+        yield [batch.build(Profile, row) for row in part]
 
 
 async def parts(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.store import batch, rechecks, tags
+from engine.store import batch, rechecks, tags, webhooks
 from engine.store.provenance import Provenance, Record, say, stamp
 from engine.store.tags import Grant
 
@@ -189,17 +189,19 @@ _UPDATE = f"""
         time_zone="text",
         locale_said="boolean",
         locale="text",
+        changed="text[]",
         at="timestamptz",
     )
 }
-    WHERE p.id = r.id RETURNING p.id, r.at"""
+    WHERE p.id = r.id RETURNING p.id, p.external_id, p.attributes, r.changed, r.at"""
 _REWRITE = sa.text(_UPDATE)
 _CHANGE = sa.text(
-    f"WITH changed AS ({_UPDATE}), {rechecks.noting('changed', at='changed.at')} {rechecks.TELL}"
+    f"WITH changed AS ({_UPDATE}), {rechecks.noting('changed', at='changed.at')}, "
+    f"told AS ({webhooks.OF_CHANGED}) {rechecks.TELL}"
 )
 
 _RECORDS = sa.text("""
-    SELECT id, external_id, attributes, addresses, provenance, time_zone, locale FROM profiles
+    SELECT id, external_id, attributes, addresses, provenance, time_zone, locale, tags FROM profiles
     WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
 """).columns(id=sa.Uuid(as_uuid=False), attributes=JSONB, addresses=JSONB, provenance=JSONB)
 
@@ -210,6 +212,7 @@ class Kept:
 
     external_id: str | None
     record: Record
+    tags: frozenset[str] = frozenset()
 
 
 async def records(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Kept]:
@@ -218,7 +221,7 @@ async def records(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, 
     found = {}
     for row in await connection.execute(_RECORDS, {"ids": sorted(set(ids))}):
         record = record_of(row.attributes, row.addresses, row.provenance, row.time_zone, row.locale)
-        found[row.id] = Kept(row.external_id, record)
+        found[row.id] = Kept(row.external_id, record, frozenset(row.tags))
     return found
 
 
@@ -246,6 +249,8 @@ async def provenance(connection: AsyncConnection, profile_id: str) -> Provenance
 @dataclass(slots=True)
 class _Edit:
     names: set[str] = field(default_factory=set)
+    before: dict[str, Any] = field(default_factory=dict)
+    tags: frozenset[str] = frozenset()
     add_tags: tuple[str, ...] = ()
     remove_tags: tuple[str, ...] = ()
     external_id: str | None = None
@@ -269,13 +274,22 @@ class _Edit:
         self.external_id = change.external_id or self.external_id
         self.stage = change.stage or self.stage
 
+    def changed(self, record: Record) -> list[str]:
+        """Names of what is not as it was, as `identify` calls them."""
+        found = {
+            name.removeprefix("@") for name in self.names if record.values.get(name) != self.before.get(name)
+        }
+        if (self.tags | set(self.add_tags)) - set(self.remove_tags) != self.tags:
+            found.add("tags")
+        return sorted(found)
+
 
 async def change_batch(
     connection: AsyncConnection, changes: Sequence[Change], sources: Sequence[str] = ()
 ) -> None:
     """Applies the changes. Several for one profile are applied in the order given.
 
-    `sources` says whose word counts first of two at one instant.
+    `sources` says whose word counts first of two at one instant. Webhooks are told what is not as it was.
     """
     if not changes:
         return
@@ -284,7 +298,10 @@ async def change_batch(
     for change in changes:
         if (known := kept.get(change.profile_id)) is None:
             continue
-        edit = edits.setdefault(change.profile_id, _Edit())
+        edit = edits.get(change.profile_id)
+        if edit is None:
+            edit = _Edit(before=dict(known.record.values), tags=known.tags)
+            edits[change.profile_id] = edit
         edit.take(change)
         owner = change.external_id or known.external_id
         via = change.via or (f"external_id:{owner}" if owner else "")
@@ -301,7 +318,10 @@ async def change_batch(
                 sources=sources,
                 first=change.first,
             )
-    values = [_row(i, edit, kept[i].record) for i, edit in edits.items()]
+    values = [
+        {**_row(i, edit, kept[i].record), "changed": edit.changed(kept[i].record), "at": edit.at}
+        for i, edit in edits.items()
+    ]
     await connection.execute(_CHANGE, batch.rows(values))
     granted = [grant for edit in edits.values() for grant in edit.grants.values() if grant is not None]
     taken = [(i, tag) for i, edit in edits.items() for tag, grant in edit.grants.items() if grant is None]
@@ -341,6 +361,7 @@ def _row(profile_id: str, edit: _Edit, record: Record) -> dict[str, Any]:
         "stage": edit.stage,
         "zone_said": zone,
         "locale_said": locale,
+        "changed": [],
         "at": edit.at,
         **where,
     }

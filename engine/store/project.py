@@ -10,7 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.store import journeys, tables
+from engine.language.installation import read_installation
+from engine.language.loader import load as load_yaml
+from engine.store import journeys, tables, webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ async def save(
     await connection.execute(
         tables.applies.insert().values(digest=digest, applied_by=applied_by, changes=dict(changes))
     )
+    root, _ = load_yaml("kairos.yaml", installation)
+    await webhooks.declare(connection, read_installation(root).webhooks)
     await journeys.notify(connection)
 
 

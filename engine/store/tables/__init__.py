@@ -39,6 +39,16 @@ from engine.store.tables.identity import (
     suppressions,
 )
 from engine.store.tables.installation import api_keys, clock, workers
+from engine.store.tables.jobs import (
+    JOB_KINDS,
+    JOB_STATES,
+    JOBS_CHANNEL,
+    job_parts,
+    job_rejects,
+    jobs,
+    webhook_outbox,
+    webhooks,
+)
 from engine.store.tables.journeys import applies, journeys, missed_entries, plans, project
 from engine.store.tables.knowledge import rfm, rfm_cuts
 from engine.store.tables.moments import moment_ticks
@@ -72,6 +82,9 @@ __all__ = [
     "EFFECT_STATES",
     "EVENTS_CHANNEL",
     "EVENT_PARTITIONS",
+    "JOBS_CHANNEL",
+    "JOB_KINDS",
+    "JOB_STATES",
     "OPEN_STATES",
     "POOL_CHANNEL",
     "POOL_SHARDS",
@@ -98,6 +111,9 @@ __all__ = [
     "identity_links",
     "identity_problems",
     "identity_reviews",
+    "job_parts",
+    "job_rejects",
+    "jobs",
     "journeys",
     "membership_changes",
     "memberships",
@@ -122,5 +138,7 @@ __all__ = [
     "tag_grants",
     "traces",
     "undeclared",
+    "webhook_outbox",
+    "webhooks",
     "workers",
 ]
