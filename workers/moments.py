@@ -1,11 +1,10 @@
-"""Moments, beside the router: a schedule for each journey whose entries come with time. Wiring only."""
+"""Schedules, beside the router: of journeys whose entries come with time, and of upkeep. Wiring only."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
 from typing import Final
 
 from temporalio.client import Client
@@ -16,6 +15,7 @@ from engine.store.connection import AsyncEngine
 from engine.store.listening import Listener
 from engine.store.tables import PROJECT_CHANNEL
 from engine.temporal.periodic import Job, Jobs, Periodic
+from workers.upkeep import upkeep_of
 
 log = logging.getLogger("kairos.moments")
 LOOK: Final = 600.0
@@ -40,14 +40,12 @@ def moments_of(database: AsyncEngine) -> Jobs:
     return jobs
 
 
-async def run_moments(
-    database: AsyncEngine, client: Client, stop: asyncio.Event, others: Sequence[Jobs] = ()
-) -> None:
-    """Keeps the schedules and does what they say until `stop` is set. `others` are jobs beside moments."""
+async def run_moments(database: AsyncEngine, client: Client, stop: asyncio.Event) -> None:
+    """Keeps the schedules, of moments and of upkeep, and does what they say until `stop` is set."""
     log.info("moments: ready")
     building = asyncio.create_task(_speed_up(database, stop))
     try:
-        await Periodic(database, client, [moments_of(database), *others]).run(stop)
+        await Periodic(database, client, [moments_of(database), upkeep_of(database)]).run(stop)
     finally:
         building.cancel()
         with contextlib.suppress(asyncio.CancelledError):

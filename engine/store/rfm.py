@@ -195,7 +195,7 @@ async def rescore(
     result = await connection.execute(
         sa.text(f"""
             WITH measured AS MATERIALIZED ({_measures(measured, of_some=True)}),
-            cuts AS (SELECT * FROM rfm_cuts WHERE definition = CAST(:definition AS jsonb)),
+            cuts AS (SELECT * FROM rfm_cuts WHERE definition = CAST(:definition AS jsonb) AND base > 0),
             {_scored(measured.quantiles)}, {_WRITTEN},
             {_GONE.format(whose="r.profile_id = ANY(CAST(:ids AS uuid[])) AND ")}
             SELECT {_COUNTED}

@@ -120,22 +120,6 @@ async def offer(connection: AsyncConnection, changes: Iterable[Change]) -> None:
         await connection.execute(_OFFER, batch.rows(values))
 
 
-async def offer_events(connection: AsyncConnection, event_ids: Iterable[str]) -> None:
-    """The same for events of ours that were written by a statement for many at once."""
-    await connection.execute(
-        sa.text("""
-            INSERT INTO webhook_outbox (webhook, event, profile_id, data, at)
-            SELECT w.name, e.name, e.profile_id,
-                jsonb_build_object('external_id', p.external_id) || e.properties, e.occurred_at
-            FROM events e JOIN webhooks w ON w.events @> ARRAY[e.name]
-            LEFT JOIN profiles p ON p.id = e.profile_id
-            WHERE e.event_id = ANY(CAST(:ids AS uuid[])) AND e.type = 'internal'
-            ORDER BY e.occurred_at, e.sequence, w.name
-        """),
-        {"ids": list(event_ids)},
-    )
-
-
 async def offer_new(
     connection: AsyncConnection, changed: Sequence[tuple[str, Sequence[str], datetime]]
 ) -> None:

@@ -59,12 +59,16 @@ RETRIES: Final = RetryPolicy(maximum_attempts=3)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do every so often, in logical time. `id` is the schedule's; `run` says what it did."""
+    """Something to do every so often, in logical time, but no more often than `least` in wall time.
+
+    `id` is the schedule's; `run` says what it did.
+    """
 
     id: str
     every: timedelta
     run: Callable[[], Awaitable[str]]
     about: str = ""
+    least: timedelta = LEAST
 
 
 Jobs = Callable[[], Awaitable[Sequence[Job]]]
@@ -144,7 +148,7 @@ class Periodic:
         async with self._database.connect() as connection:
             speed = (await clock.load(connection)).speed
         for job in self._jobs.values():
-            every = max(LEAST, timedelta(seconds=round((job.every / speed).total_seconds())))
+            every = max(job.least, timedelta(seconds=round((job.every / speed).total_seconds())))
             if self._made.get(job.id) != every:
                 await self._make(job, every)
                 self._made[job.id] = every

@@ -195,6 +195,15 @@ async def test_nobody_is_scored_before_the_first_recomputation(world: World) -> 
     assert await kept(world) == {}
 
 
+async def test_the_first_customer_after_a_recomputation_of_nobody_has_no_score_yet(world: World) -> None:
+    assert await rfm.recompute_rfm(world.database, START) is not None
+    await world.event("order.paid", total=5)
+    await world.route(timedelta(minutes=1))
+    assert await kept(world) == {}
+    await rfm.recompute_rfm(world.database, START + timedelta(hours=1))
+    assert len(await kept(world)) == 1
+
+
 async def test_cuts_of_another_definition_score_nobody(world: World) -> None:
     await bring(world, SOME)
     await rfm.recompute_rfm(world.database, START)
