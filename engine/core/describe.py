@@ -73,7 +73,7 @@ def trigger(found: Trigger) -> str:
         case "date":
             return _date(found)
         case "audience":
-            return f"everybody in the segment {found.segment}, {launches(found)}"
+            return f"by everybody in the segment {found.segment}, {launches(found)}"
     text = f"on {found.event}"
     if found.where:
         text += f" where {found.where}"
@@ -92,7 +92,7 @@ def _date(found: Trigger) -> str:
         side = f"{length(abs(found.offset))} {'before' if found.offset < timedelta(0) else 'after'} "
     clock = "" if found.at is None else f" at {found.at}"
     every = "once" if found.every == "once" else f"every {found.every}"
-    return f"{side}profile.{found.attribute}{clock}, {every}"
+    return f"{side or 'on '}profile.{found.attribute}{clock}, {every}"
 
 
 def launches(found: Trigger) -> str:

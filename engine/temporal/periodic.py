@@ -27,6 +27,7 @@ from temporalio.client import (
     ScheduleSpec,
     ScheduleState,
     ScheduleUpdate,
+    ScheduleUpdateInput,
 )
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
@@ -147,18 +148,23 @@ class Periodic:
         self._jobs = await self._wanted()
         async with self._database.connect() as connection:
             speed = (await clock.load(connection)).speed
+        there = await self._there()
         for job in self._jobs.values():
             every = max(job.least, timedelta(seconds=round((job.every / speed).total_seconds())))
-            if self._made.get(job.id) != every:
+            if self._made.get(job.id) != every or job.id not in there:
                 await self._make(job, every)
                 self._made[job.id] = every
-        async for found in await self._client.list_schedules():
-            action = found.schedule.action if found.schedule is not None else None
-            ours = isinstance(action, ScheduleListActionStartWorkflow) and action.workflow == WORKFLOW
-            if ours and found.id not in self._jobs:
-                await self._delete(found.id)
-        for id in self._made.keys() - self._jobs.keys():
+        for id in (there | self._made.keys()) - self._jobs.keys():
             await self._delete(id)
+
+    async def _there(self) -> set[str]:
+        """The schedules that were made here, as far as Temporal lists them by now."""
+        found = set()
+        async for one in await self._client.list_schedules():
+            action = one.schedule.action if one.schedule is not None else None
+            if isinstance(action, ScheduleListActionStartWorkflow) and action.workflow == WORKFLOW:
+                found.add(one.id)
+        return found
 
     async def _wanted(self) -> dict[str, Job]:
         return {job.id: job for source in self._sources for job in await source()}
@@ -179,7 +185,12 @@ class Periodic:
         try:
             await self._client.create_schedule(job.id, schedule, trigger_immediately=True)
         except ScheduleAlreadyRunningError:
-            await self._client.get_schedule_handle(job.id).update(lambda found: ScheduleUpdate(schedule))
+
+            def changed(found: ScheduleUpdateInput) -> ScheduleUpdate:
+                schedule.state = found.description.schedule.state  # an operator may have paused it
+                return ScheduleUpdate(schedule)
+
+            await self._client.get_schedule_handle(job.id).update(changed)
 
     async def _delete(self, id: str) -> None:
         try:

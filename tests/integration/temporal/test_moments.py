@@ -69,6 +69,13 @@ async def test_quiet_customers_enter_by_a_schedule_that_follows_what_is_live(
         (ended,) = await running.ended(1)
         assert ended.entered_at == ordered_at + timedelta(hours=2)
         assert "moments/quiet" in await schedules(running.client)
+        await running.client.get_schedule_handle("moments/quiet").delete()
+        await running.apply({**FILES, "kairos.yaml": "locale: en\n"})
+
+        async def back() -> bool:
+            return "moments/quiet" in await schedules(running.client)
+
+        await soon(back, "a schedule that somebody deleted to come back")
         await operate(running.database, "quiet", "archive")
 
         async def gone() -> bool:
