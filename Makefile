@@ -12,10 +12,10 @@ export PYTHONUTF8 := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-python demo test test-slow check bench chaos format clean
+.PHONY: help setup setup-python demo demo-dormancy test test-slow check bench chaos format clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## get everything ready: packages and Temporal
 	$(SETUP)
@@ -25,6 +25,9 @@ setup-python:
 
 demo: setup ## the shop's month of May, live; KEEP=1 stays up, DRIVER=workflow|pool
 	@$(RUN) -m examples.shop.demo
+
+demo-dormancy: setup ## half a year of real customers: who was reached before they went quiet; KEEP=1, DRIVER=…
+	@$(RUN) -m examples.cdnow.demo
 
 test: setup ## all tests but the slow ones, with real PostgreSQL and Temporal
 	@$(RUN) -m pytest -m "not slow" -n 2 --dist loadfile

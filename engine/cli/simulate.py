@@ -33,6 +33,13 @@ def simulate(
         str | None,
         typer.Option("--until", help="Stop at this instant (ISO 8601) instead of at the last end."),
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            help="The journey goes live at this instant; what came before is history.",
+        ),
+    ] = None,
     source: Annotated[
         str,
         typer.Option(
@@ -48,13 +55,13 @@ def simulate(
     """
     if format not in ("text", "json"):
         raise typer.BadParameter("expected text or json", param_hint="--format")
-    end = _instant(until)
+    end, begin = _instant(until, "--until"), _instant(since, "--since")
     try:
         found = check_folder(find_project(project))
         if journey not in found.plans:
             raise NoProject(_no_journey(journey, found.errors, found.plans))
         messages = [*_known(profiles, _lines(events)), *_lines(events)] if profiles else _lines(events)
-        report = simulate_stream(found, [journey], messages, end, source)
+        report = simulate_stream(found, [journey], messages, end, source, since=begin)
     except (NoProject, ActionMistake) as error:
         typer.echo(f"kairos simulate: {error}", err=True)
         raise typer.Exit(2) from None
@@ -69,15 +76,13 @@ def simulate(
             typer.echo(line)
 
 
-def _instant(text: str | None) -> datetime | None:
+def _instant(text: str | None, option: str) -> datetime | None:
     if text is None:
         return None
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(
-            "expected an instant such as 2026-11-11T10:00Z", param_hint="--until"
-        ) from None
+        raise typer.BadParameter("expected an instant such as 2026-11-11T10:00Z", param_hint=option) from None
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 

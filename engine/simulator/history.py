@@ -40,6 +40,7 @@ def simulate(
     render: Renderer | None = None,
     stand_ins: StandIns | None = None,
     controls: Sequence[Change] = (),
+    since: datetime | None = None,
 ) -> Report:
     """Runs journeys over messages shaped as `/v1/track` and `/v1/identify` bodies.
 
@@ -48,6 +49,7 @@ def simulate(
         until: ends the run there; None goes on after the last message until every enrolment has ended.
         source: goes into event ids, as the write key's source does.
         stand_ins: take the place of webhooks and actions; without them every call is done and answers null.
+        since: when the journeys went live: what happened before is history, and nobody enters by it.
         controls: pauses and resumes of journeys, by an operator; at one instant before all events.
 
     Raises:
@@ -55,7 +57,7 @@ def simulate(
     """
     with _without_collector():
         return _simulate(
-            project, journeys, messages, until, source, render, stand_ins or StandIns(), controls
+            project, journeys, messages, until, source, render, stand_ins or StandIns(), controls, since
         )
 
 
@@ -89,12 +91,13 @@ def _simulate(
     render: Renderer | None,
     stand_ins: StandIns,
     controls: Sequence[Change],
+    since: datetime | None,
 ) -> Report:
     names = list(project.plans) if journeys is None else journeys
     surroundings = Surroundings(
         project.plans, project.catalogue, project.installation, render, journeys is None, stand_ins
     )
-    run = Simulation(surroundings, names)
+    run = Simulation(surroundings, names, since=since)
     stream, unreadable = read_stream(messages)
     crowd = Crowd(run, source)
     for message in stream:

@@ -78,6 +78,8 @@ class Moments:
         for journey in journeys:
             length = journey.plan.trigger.quiet_for
             assert length is not None
+            if self._before(event.at + length):
+                continue
             insort(person.awaited.quiet, (event.at + length, event.order, journey, event), key=_due)
 
     def fire(self, person: Person, at: datetime) -> bool:
@@ -100,6 +102,8 @@ class Moments:
             return False
         before = frozenset[str]() if awaited.inside is None else awaited.inside
         awaited.inside = now = membership.inside(person, at)
+        if self._run.since is not None and at < self._run.since:
+            return False
         for name, segments in (("segment.left", before - now), ("segment.entered", now - before)):
             for segment in sorted(segments):
                 self._run.emit(
@@ -140,6 +144,8 @@ class Moments:
     def _due(
         self, person: Person, at: datetime
     ) -> Iterator[tuple[SimulatedJourney, datetime, dict[str, Any]]]:
+        if self._before(at):
+            return
         just_before = at - _A_MOMENT
         for journey in self._dated:
             if person.awaited.fired.get(journey.name) != at and self._allowed(person, at, journey):
@@ -157,6 +163,8 @@ class Moments:
                     yield journey, at, {}
 
     def _next(self, person: Person, journey: SimulatedJourney, at: datetime) -> datetime | None:
+        if self._before(at) and self._run.since is not None:
+            at = self._run.since
         if journey.plan.trigger.kind == "date":
             found = self._date(person, journey, at, at)
             when = None if found is None else found[0]
@@ -198,6 +206,10 @@ class Moments:
         person.remember(event, counted=False)
         row = run.row(person, journey)
         run.consider(person, row, Triggered(event.id, at, at, event.order))
+
+    def _before(self, at: datetime) -> bool:
+        """Whether the journeys were not live yet at `at`: they are looked at from then on."""
+        return self._run.since is not None and at <= self._run.since
 
     # --- how far a run goes -----------------------------------------------------------------------------
 

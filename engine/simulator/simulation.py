@@ -49,10 +49,18 @@ from engine.simulator.work import perform, send
 class Simulation:
     """One run. Add people and what happens to them, then `run`."""
 
-    def __init__(self, surroundings: Surroundings, journeys: Iterable[str], *, goes_on: bool = False) -> None:
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        journeys: Iterable[str],
+        *,
+        goes_on: bool = False,
+        since: datetime | None = None,
+    ) -> None:
         """Only `journeys` run. Every one of them must be among the plans of `surroundings`.
 
         `goes_on`: to the next moment of those whom nothing has let in by the end of their script.
+        `since`: when the journeys went live; what happened before is history.
         """
         self.surroundings = surroundings
         self.journeys = {name: SimulatedJourney(surroundings.plans[name]) for name in journeys}
@@ -82,6 +90,7 @@ class Simulation:
         self._heap: list[tuple[datetime, int, Person]] = []
         self._orders = 0
         self.goes_on = goes_on
+        self.since = since
         self._moments = Moments(self)
 
     # --- from outside -----------------------------------------------------------------------------------
@@ -217,7 +226,7 @@ class Simulation:
                 if journey.unless is None or journey.unless(facts) is True:
                     self.consider(person, row, UnlessSeen(event.id, at, at))
         triggered = self._triggers.get(name)
-        if triggered:
+        if triggered and (self.since is None or at >= self.since):
             for journey in triggered:
                 self._trigger(person, journey, event)
 

@@ -148,7 +148,7 @@ class Demo:
             self.say(f"{name} is passed over: the demo has servers of its own")
         with live.fresh_folder(data_folder()) as folder:
             async with servers(self.say, folder=folder) as found:
-                key = await live.prepare(found, self.project, self.files, self.story.source)
+                key = await live.prepare(found, self.project, self.files, self.story.source, self.story.start)
                 await self.story.before(found, self.say)
                 over, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
                 port = port_near(API_PORT)
@@ -196,7 +196,15 @@ class Demo:
 
     async def play(self, found: Servers, base_url: str, key: str, stop: asyncio.Event) -> Outcome | None:
         """The live run and its comparison; None if it was interrupted."""
-        dry = await asyncio.to_thread(simulate, self.project, None, self.messages, None, self.story.source)
+        dry = await asyncio.to_thread(
+            simulate,
+            self.project,
+            None,
+            [*self.story.history(), *self.messages],
+            None,
+            self.story.source,
+            since=None if self.story.history is list else self.story.start,
+        )
         wanted = records.simulated(dry)
         assert dry.ended_at is not None
         await live.warmed_up(base_url)
@@ -211,15 +219,15 @@ class Demo:
         with self._progress() as bar:
             task = bar.add_task("", total=(end - start).total_seconds())
 
-            shown = start
+            shown, told = start, ""
 
             def progress(counts: Counts, now: datetime) -> None:
-                nonlocal shown
+                nonlocal shown, told
                 done = max(0.0, (now - start).total_seconds())
                 line = _line(counts, min(max(now, start), end))
                 bar.update(task, completed=done, description=line)
-                if not self.console.is_terminal and now >= shown:  # a log has no bar
-                    shown = now + timedelta(days=5)
+                if not self.console.is_terminal and now >= shown and line != told:  # a log has no bar
+                    shown, told = now + timedelta(days=5), line
                     self.console.print(line, highlight=False)
 
             await live.run(found.database, base_url, key, self.messages, ticking, end, stop, progress)

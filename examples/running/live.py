@@ -30,6 +30,8 @@ LEAD: Final = 5.0
 """Wall seconds from setting the clock to the instant it begins at."""
 CALM: Final = 1.0
 """Wall seconds without a stall that show that the workers have started."""
+STILL: Final = 1e-9
+"""Speed of a clock that stands still."""
 PATIENCE: Final = 60.0
 """Wall seconds after the end without anything moving before the run counts as stuck."""
 
@@ -132,10 +134,10 @@ class Lag:
 _WALL = "extract(epoch FROM {0} - CAST(:epoch AS timestamptz)) / :speed"
 _LAG = sa.text(f"""
     SELECT (SELECT max({_WALL.format("received_at")} - {_WALL.format("occurred_at")})
-            FROM events WHERE source = :source) AS received,
+            FROM events WHERE source = :source AND occurred_at >= :epoch) AS received,
            (SELECT max(extract(epoch FROM routed_at - CAST(:wall AS timestamptz))
                        - {_WALL.format("occurred_at")})
-            FROM events WHERE source = :source) AS routed,
+            FROM events WHERE source = :source AND occurred_at >= :epoch) AS routed,
            (SELECT max(extract(epoch FROM done_at - CAST(:wall AS timestamptz))
                        - {_WALL.format("CAST(payload->>'occurred_at' AS timestamptz)")})
             FROM start_outbox WHERE kind = 'wake') AS handed_over
@@ -155,8 +157,12 @@ async def lag(database: AsyncEngine, ticking: ScaledClock, source: str) -> Lag:
     return Lag(float(row.received or 0), float(row.routed or 0), float(row.handed_over or 0))
 
 
-async def prepare(found: Servers, project: Project, files: dict[str, str], source: str) -> str:
-    """Applies the project; returns a write key."""
+async def prepare(
+    found: Servers, project: Project, files: dict[str, str], source: str, start: datetime
+) -> str:
+    """Applies the project at the logical instant `start`, where time stands still; returns a write key."""
+    async with found.database.begin() as connection:
+        await clock.save(connection, ScaledClock(start, datetime.now(UTC), STILL))
     await apply_project(found.database, project, files, applied_by="the demo")
     async with found.database.begin() as connection:
         return (await keys.create(connection, source, "ingest", source=source)).token

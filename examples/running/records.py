@@ -17,6 +17,7 @@ from engine.delivery.sight import enrolments as customers_of
 from engine.simulator import Report
 from engine.store import enrolments, events, outbox, traces
 from engine.store.enrolments import Filter
+from engine.store.events import Event
 
 EVERYTHING = 1_000_000
 
@@ -27,7 +28,7 @@ class RecordKey(NamedTuple):
     journey: str
     customer: str
     trigger: str
-    """Message id of the trigger."""
+    """Message id of the trigger; of one that is ours, such as a moment, its event's id."""
 
 
 class SentMessage(NamedTuple):
@@ -63,7 +64,11 @@ def simulated(report: Report) -> Records:
 
 def _simulated(one: Mapping[str, Any]) -> Record:
     return Record(
-        key=RecordKey(one["journey"], one["external_id"] or "", one["trigger_message_id"] or ""),
+        key=RecordKey(
+            one["journey"],
+            one["external_id"] or "",
+            one["trigger_message_id"] or one["trigger_event_id"],
+        ),
         entered_at=one["entered_at"],
         holdout=one["holdout"],
         exit=one["exit"],
@@ -100,7 +105,7 @@ async def live(database: AsyncEngine) -> Records:
         key = RecordKey(
             row.journey,
             customers[row.id].external_id or "",
-            triggers[row.trigger_event_id].message_id if row.trigger_event_id in triggers else "",
+            _trigger(triggers.get(row.trigger_event_id or "")),
         )
         records[key] = Record(
             key,
@@ -114,6 +119,12 @@ async def live(database: AsyncEngine) -> Records:
             _trace(map(_line, lines.get(row.id, ()))),
         )
     return records
+
+
+def _trigger(event: Event | None) -> str:
+    if event is None:
+        return ""
+    return event.event_id if event.type == "internal" else event.message_id
 
 
 def _line(line: Trace) -> tuple[str, str, str | None, str | None, Iterable[Iterable[str]]]:

@@ -20,8 +20,10 @@ SHOWN_DIFFERENCES = 20
 
 
 def journeys(records: Records, plans: dict[str, Plan], at: datetime) -> Group:
-    """What each journey came to: as it stood at the logical instant `at`, and in the end."""
-    return Group(*(_journey(plans[name], _of(records, name), at) for name in sorted(plans)))
+    """What each journey that somebody entered came to: as it stood at the logical instant `at`, and in the
+    end."""
+    entered = {record.key.journey for record in records.values()}
+    return Group(*(_journey(plans[name], _of(records, name), at) for name in sorted(entered & plans.keys())))
 
 
 def _of(records: Records, journey: str) -> list[Record]:

@@ -13,7 +13,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-PROMISED = {"help", "setup", "demo", "test", "test-slow", "check", "bench", "chaos", "format", "clean"}
+PROMISED = {
+    *(
+        "help",
+        "setup",
+        "demo",
+        "demo-dormancy",
+        "test",
+        "test-slow",
+        "check",
+        "bench",
+        "chaos",
+        "format",
+        "clean",
+    )
+}
 
 
 def run(*words: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:

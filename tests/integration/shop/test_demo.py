@@ -1,4 +1,4 @@
-"""`make demo`, three days of May: real servers, real HTTP, every enrolment compared with the simulation."""
+"""The demos in small: real servers, real HTTP, every enrolment compared with the simulation."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def demo(home: Path, **options: str) -> subprocess.Popen[str]:
+def demo(home: Path, of: str = "shop", **options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "examples.shop.demo"],
+        [sys.executable, "-m", f"examples.{of}.demo"],
         cwd=ROOT,
         env={**os.environ, "KAIROS_HOME": str(home), "COLUMNS": "120", **options},
         stdout=subprocess.PIPE,
@@ -45,6 +45,18 @@ def test_three_days_of_may_come_out_as_simulated(home: Path, driver: str) -> Non
     assert "the same as kairos simulate says" in said
     for journey in ("unpaid-cart", "welcome", "win-back"):
         assert f"{journey} · " in said
+
+
+@pytest.mark.timeout(400)
+def test_a_week_of_real_customers_comes_out_as_simulated(home: Path) -> None:
+    running = demo(home, "cdnow", DEMO_DAYS="7", DEMO_HOURS="96", DEMO_GRACE="12")
+    said, _ = running.communicate(timeout=380)
+    assert running.returncode == 0, said
+    assert "the same as kairos simulate says" in said
+    assert "2,357 rows, 2,357 new customers" in said
+    assert "Who bought again" in said
+    for stage in ("lost", "repeat", "loyal", "nearing-dormancy"):
+        assert stage in said.partition("stages: ")[2].partition("\n")[0]
 
 
 @pytest.mark.timeout(300)
