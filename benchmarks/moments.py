@@ -1,7 +1,7 @@
 """A look at who has been quiet for 25 days, with about 1,000 of all customers crossing the line.
 
-Measured is what the schedule of a journey does each time: from the watermark to the last event recorded. Before
-each run the events of the one before are taken away and the watermark is put back.
+What the schedule of a journey does each time: from the watermark to the last event recorded. Before each run
+the events of the one before are taken away and the watermark is put back.
 """
 
 from __future__ import annotations
