@@ -29,6 +29,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
 from channels.receipt import Reason
@@ -162,7 +163,7 @@ class HttpClient:
     async def exchange(
         self,
         method: str,
-        url: str,
+        url: str | URL,
         *,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
@@ -171,7 +172,8 @@ class HttpClient:
     ) -> Answer:
         """Make one call and return the answer, whatever its status.
 
-        `timeout` (seconds) bounds all of it but the wait for a free connection.
+        `timeout` (seconds) bounds all of it but the wait for a free connection. A URL goes out as it is
+        spelled if it is a `URL(…, encoded=True)`; a string may be spelled anew.
 
         Raises `Unavailable`, `Unknown`, or `Rejected` for an address that is no http(s) URL.
         """
@@ -181,7 +183,7 @@ class HttpClient:
     async def _exchange(
         self,
         method: str,
-        url: str,
+        url: str | URL,
         headers: Mapping[str, str],
         content: bytes | None,
         timeout: float | None,  # noqa: ASYNC109
@@ -228,7 +230,7 @@ class HttpClient:
     async def request(
         self,
         method: str,
-        url: str,
+        url: str | URL,
         *,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
