@@ -17,7 +17,7 @@ import json
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -32,12 +32,11 @@ from channels.message import Message
 from channels.pacing import Outcome, each
 from channels.port import Adapter, Capabilities, Settings
 from channels.receipt import Accepted, DeliveryState, Reason, Receipt
-from channels.sms import Templates, check_templates, e164, means_stop, number, words_of
+from channels.sms import BEIJING, Templates, beijing, check_templates, e164, means_stop, number, words_of
 
 log = logging.getLogger("channels.aliyun_sms")
 
 VERSION = "2017-05-25"
-BEIJING = timezone(timedelta(hours=8))
 PAGE = 50
 
 CODES: Mapping[str, Meaning] = {
@@ -286,18 +285,10 @@ def _trouble(answer: Answer, document: Mapping[str, Any]) -> Trouble:
     return Rejected(Reason.OTHER, f"HTTP {answer.status} {code}", raw=answer.raw)
 
 
-def _instant(text: object) -> datetime | None:
-    """Beijing time without saying so, `2026-11-11 10:00:00`."""
-    try:
-        return datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING)
-    except ValueError:
-        return None
-
-
 def _heard(item: Mapping[str, Any]) -> Receipt | Inbound | None:
     if "content" in item:
         return _reply(item)
-    at = _instant(item.get("report_time")) or _instant(item.get("send_time"))
+    at = beijing(item.get("report_time")) or beijing(item.get("send_time"))
     key, biz_id = str(item.get("out_id") or "") or None, str(item.get("biz_id") or "") or None
     if at is None or (key is None and biz_id is None):
         return None
@@ -312,7 +303,7 @@ def _heard(item: Mapping[str, Any]) -> Receipt | Inbound | None:
 
 
 def _reply(item: Mapping[str, Any]) -> Inbound | None:
-    at, phone = _instant(item.get("send_time")), e164(str(item.get("phone_number", "")))
+    at, phone = beijing(item.get("send_time")), e164(str(item.get("phone_number", "")))
     sequence, text = item.get("sequence_id"), str(item.get("content", ""))
     if at is None or phone is None or sequence is None:
         return None

@@ -15,6 +15,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 
 from channels.errors import Rejected
 from channels.message import Message
@@ -22,6 +23,9 @@ from channels.receipt import Reason
 
 STOP_WORDS = frozenset({"R", "T", "TD", "N", "0000", "退订", "TD退订", "T退订"})
 """What people answer to be left alone, after `folded`."""
+
+BEIJING = timezone(timedelta(hours=8))
+"""The hours of mainland providers; their times do not say so."""
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _VARIABLE = re.compile(r"\{([A-Za-z0-9_]+)\}")
@@ -41,6 +45,14 @@ def e164(text: str, country: str = "86") -> str | None:
         mainland = country == "86" and len(digits) == 11 and digits.startswith("1")
         digits = f"+{country}{digits}" if mainland or country != "86" else f"+{digits}"
     return digits if _E164.fullmatch(digits) else None
+
+
+def beijing(text: object) -> datetime | None:
+    """`2026-11-11 10:00:00` in a provider's words; None if it is no time."""
+    try:
+        return datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING)
+    except ValueError:
+        return None
 
 
 def folded(text: str) -> str:
@@ -72,6 +84,7 @@ class Approved:
 
     @classmethod
     def read(cls, code: str, text: str) -> Approved:
+        """`text` has its variables in braces, `{name}` or `{1}`."""
         pieces = _VARIABLE.split(text.strip())
         return cls(code, tuple(pieces[::2]), tuple(pieces[1::2]))
 
@@ -124,13 +137,16 @@ class Templates:
         raise Rejected(Reason.CREDENTIALS, "the text fits no approved template of the settings")
 
 
-def check_templates(texts: Mapping[str, str]) -> Mapping[str, str]:
-    """Raise ValueError for a template that cannot be one."""
+def check_templates(texts: Mapping[str, str], *, numbered: bool = False) -> Mapping[str, str]:
+    """Raise ValueError for a template that cannot be one. `numbered`: its variables are `{1}`, `{2}`, …"""
     for code, text in texts.items():
         if not code.strip() or not text.strip():
             raise ValueError("expected the provider's code and the approved text of each template")
         if "}{" in text:
             raise ValueError("expected words between two variables: without any nobody can tell them apart")
+        names = set(_VARIABLE.findall(text))
+        if numbered and names != {str(n + 1) for n in range(len(names))}:
+            raise ValueError("expected variables that are numbered from {1} on")
     return texts
 
 

@@ -114,7 +114,7 @@ if __name__ == "__main__":
                 "a-secret",
                 1794391200,
                 "2026-11-11",
-                '{"PhoneNumberSet":["+8613800000000"],"SignName":"南寻茶馆","TemplateParamSet":["龙井 & 白茶"]}',
+                '{"PhoneNumberSet":["+8613800000000"],"SignName":"南寻茶馆","TemplateParamSet":["龙井"]}',
             ),
             tencent("the last second of a day", "AKIDexample", "密钥", 1794441599, "2026-11-11", '{"a":1}'),
         ],

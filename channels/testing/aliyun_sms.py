@@ -20,7 +20,8 @@ MOST_A_DAY = 50
 """Messages of one signature and template to one number in 24 hours."""
 LONGEST = 500
 _AUTHORIZATION = re.compile(
-    r"ACS3-HMAC-SHA256 Credential=(?P<id>[^,]+),SignedHeaders=(?P<names>[^,]+),Signature=(?P<signature>[0-9a-f]{64})"
+    r"ACS3-HMAC-SHA256 Credential=(?P<id>[^,]+),SignedHeaders=(?P<names>[^,]+),"
+    r"Signature=(?P<signature>[0-9a-f]{64})"
 )
 _NUMBER = re.compile(r"1[3-9]\d{9}|[2-9]\d{7,14}|1\d{10}")
 _NEEDED = {"host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce"}

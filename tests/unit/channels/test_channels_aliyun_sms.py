@@ -26,7 +26,7 @@ from channels import (
 )
 from channels.aliyun_sms import CODES, sign
 from channels.testing.aliyun_sms import MOST_A_DAY, FakeAliyunSms
-from channels.testing.api import Request, said
+from channels.testing.api import Request, Taken, said
 from tests.unit.channels.calls import NOW, call, message
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "aliyun_acs3.json").read_text("utf-8"))[
@@ -158,19 +158,13 @@ async def test_what_an_answer_means(status: int, document: Any, expected: Outcom
 async def test_after_silence_the_provider_is_asked_by_our_key() -> None:
     async with aliyun() as (fake, adapter):
         for n in range(60):  # more than a page of the same number's messages
-            fake.messages.append(fake_taken(n))
+            fake.messages.append(Taken(f"other-{n}", "13800000000", "text"))
         fake.trouble("hang")
         lost = message(99, address="+8613800000000", parts=TEXT)
         [outcome] = await adapter.send([lost])
         assert isinstance(outcome, Unknown)
         never = message(98, address="+8613800000000", parts=TEXT)
         assert [type(o) for o in await adapter.query([lost, never])] == [Accepted, type(None)]
-
-
-def fake_taken(n: int) -> Any:
-    from channels.testing.api import Taken
-
-    return Taken(f"other-{n}", "13800000000", "text")
 
 
 async def test_an_address_never_gets_into_the_words_of_an_outcome() -> None:
@@ -225,7 +219,8 @@ async def test_replies_name_the_person_and_whether_they_want_no_more(text: str, 
 
 async def test_times_are_beijing_s() -> None:
     async with aliyun() as (_, adapter):
-        body = b'[{"content":"T","phone_number":"13800000000","send_time":"2026-11-11 08:00:00","sequence_id":1}]'
+        item = {"content": "T", "phone_number": "13800000000", "send_time": "2026-11-11 08:00:00"}
+        body = json.dumps([{**item, "sequence_id": 1}]).encode()
         [reply] = (await adapter.hear(call(body))).inbound
     assert reply.at == datetime(2026, 11, 11, 0, 0, tzinfo=UTC)
 
