@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 from channels.port import ANY_CHANNEL, Adapter, Capabilities
 from channels.registry import find
 
-SHIPPED = ("outbox", "smtp", "aliyun_sms", "tencent_sms", "twilio", "fcm", "apns", "webhook")
+SHIPPED = ("outbox", "smtp", "aliyun_sms", "tencent_sms", "twilio", "fcm", "apns", "jpush", "webhook")
 
 
 def matrix(adapters: Sequence[type[Adapter]]) -> str:

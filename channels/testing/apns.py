@@ -58,6 +58,8 @@ class FakeApns:
         """Tokens of devices; None for every token that could be one."""
         self.oldest = 3600.0
         """Seconds after which a provider token has expired."""
+        self.expired: set[str] = set()
+        """Provider tokens that have, whatever their age."""
         self.tokens_seen: set[str] = set()
         self.port = 0
         self._troubles: deque[Trouble] = deque()
@@ -156,7 +158,7 @@ class FakeApns:
             raise Refused(403, "InvalidProviderToken") from None
         if header.get("alg") != "ES256" or header.get("kid") != self.key_id or said["iss"] != self.team_id:
             raise Refused(403, "InvalidProviderToken")
-        if time.time() - said["iat"] > self.oldest:
+        if time.time() - said["iat"] > self.oldest or token in self.expired:
             raise Refused(403, "ExpiredProviderToken")
         self.tokens_seen.add(token)
 

@@ -59,12 +59,22 @@ async def test_many_calls_share_one_connection_and_one_token() -> None:
         assert len(fake.tokens_seen) == 1
 
 
-async def test_a_token_that_apple_finds_too_old_is_replaced_once() -> None:
+async def test_a_token_that_apple_finds_too_old_is_replaced_and_nothing_is_lost() -> None:
+    async with apns() as (fake, adapter):
+        await adapter.send([push(0)])
+        fake.expired |= fake.tokens_seen
+        outcomes = await adapter.send([push(n) for n in range(1, 9)])
+        assert [type(o) for o in outcomes] == [Accepted] * 8
+        assert len(fake.tokens_seen) == 2
+        assert sorted(m.key for m in fake.messages) == [f"key-{n}" for n in range(9)]
+
+
+async def test_a_new_token_that_is_too_old_as_well_ends_there() -> None:
     async with apns() as (fake, adapter):
         await adapter.send([push(0)])
         fake.oldest = -1
         [outcome] = await adapter.send([push(1)])
-        assert isinstance(outcome, Rejected)  # the new one is too old as well: no loop
+        assert isinstance(outcome, Rejected)
         assert outcome.reason is Reason.CREDENTIALS
         assert fake.requests == 3
 
