@@ -19,7 +19,18 @@ from pydantic_core import PydanticUndefined
 from channels.port import ANY_CHANNEL, Adapter, Capabilities
 from channels.registry import find
 
-SHIPPED = ("outbox", "smtp", "aliyun_sms", "tencent_sms", "twilio", "fcm", "apns", "jpush", "webhook")
+SHIPPED = (
+    "outbox",
+    "smtp",
+    "aliyun_sms",
+    "tencent_sms",
+    "twilio",
+    "fcm",
+    "apns",
+    "jpush",
+    "resend",
+    "webhook",
+)
 
 
 def matrix(adapters: Sequence[type[Adapter]]) -> str:
