@@ -22,13 +22,14 @@ from channels.registry import find
 SHIPPED = (
     "outbox",
     "smtp",
+    "resend",
     "aliyun_sms",
     "tencent_sms",
     "twilio",
     "fcm",
     "apns",
     "jpush",
-    "resend",
+    "apprise",
     "webhook",
 )
 

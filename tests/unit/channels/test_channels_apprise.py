@@ -147,7 +147,7 @@ async def test_nothing_of_the_library_s_log_reaches_ours(
 
 
 async def test_a_send_that_has_no_end_is_given_up() -> None:
-    def forever(sent: Message) -> Accepted:
+    def forever(message: Message) -> Accepted:
         time.sleep(0.5)
         return Accepted()
 
