@@ -243,7 +243,7 @@ class AliyunSmsAdapter(Adapter):
         """
         try:
             told_of = json.loads(call.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Forged("no JSON") from None
         if not isinstance(told_of, list) or not all(isinstance(item, dict) for item in told_of):
             raise Forged("no list of objects")

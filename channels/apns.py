@@ -33,6 +33,8 @@ from channels.tokens import SigningKey, TokenCache, jwt, signing_key
 HOSTS = {"production": "https://api.push.apple.com", "sandbox": "https://api.sandbox.push.apple.com"}
 LARGEST = 4096
 LIFE = timedelta(minutes=40).total_seconds()
+IDLE = 60.0
+"""Seconds for which a connection that nobody uses stays open."""
 _TOKEN = re.compile(r"[0-9a-fA-F]{64,200}")
 _NAMES = uuid.UUID("5c2b0d4e-6a0e-5b7c-9a53-0c8f6f7f5f5e")
 
@@ -201,7 +203,12 @@ class ApnsAdapter(Adapter):
                 http1=False,
                 http2=True,
                 timeout=self.settings.timeout,
-                limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+                # Apple wants connections kept, and takes many short ones for an attack.
+                limits=httpx.Limits(
+                    max_connections=connections,
+                    max_keepalive_connections=connections,
+                    keepalive_expiry=IDLE,
+                ),
                 trust_env=False,
             )
         return self._client

@@ -255,7 +255,7 @@ class ResendAdapter(Adapter):
         self._verify(call)
         try:
             event = json.loads(call.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             event = None
         data = event.get("data") if isinstance(event, dict) else None
         if not isinstance(event, dict) or not isinstance(data, dict):

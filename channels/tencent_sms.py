@@ -229,7 +229,7 @@ class TencentSmsAdapter(Adapter):
         """
         try:
             document = json.loads(call.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Forged("no JSON") from None
         items = document if isinstance(document, list) else [document]
         if not all(isinstance(item, dict) for item in items):

@@ -68,16 +68,32 @@ class TokenCache:
         self._clock = clock
         self._token: str | None = None
         self._until = 0.0
-        self._one_at_a_time = asyncio.Lock()
+        self._making: asyncio.Task[str] | None = None
 
     async def get(self) -> str:
-        async with self._one_at_a_time:
-            if self._token is None or self._clock() >= self._until:
-                self._token, seconds = await self._make()
-                self._until = self._clock() + seconds
+        if self._token is not None and self._clock() < self._until:
             return self._token
+        if self._making is None:
+            self._making = asyncio.create_task(self._renew())
+            self._making.add_done_callback(_seen)
+        # Shielded: one who gives up must not take it from the others.
+        return await asyncio.shield(self._making)
+
+    async def _renew(self) -> str:
+        try:
+            self._token, seconds = await self._make()
+            self._until = self._clock() + seconds
+            return self._token
+        finally:
+            self._making = None
 
     def refuse(self, token: str) -> None:
         """The provider did not accept it. Another one that was made meanwhile stays."""
         if self._token == token:
             self._token = None
+
+
+def _seen(task: asyncio.Task[str]) -> None:
+    """So that nobody complains where all who waited have given up."""
+    if not task.cancelled():
+        task.exception()

@@ -29,6 +29,8 @@ from channels.receipt import Accepted, DeliveryState, Reason, Receipt
 from channels.sms import STOP_WORDS, e164, means_stop, number, words_of
 
 LONGEST = 1600
+MOST_FIELDS = 1000
+"""More than Twilio ever sends; what is longer is not taken apart before it is verified."""
 THEIR_STOP_WORDS = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"})
 
 CODES: Mapping[str, Meaning] = {
@@ -158,7 +160,7 @@ class TwilioAdapter(Adapter):
     async def hear(self, call: Call) -> Heard:
         """Receipts and what people wrote back. Needs `callback_url`, since the signature covers it."""
         try:
-            form = parse_qsl(call.body.decode(), keep_blank_values=True)
+            form = parse_qsl(call.body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
         except ValueError:
             raise Forged("no form") from None
         self._verify(call, form)

@@ -243,7 +243,7 @@ async def test_replies(words: str, opt_out: bool) -> None:
     assert again.message_id == reply.message_id != other.message_id
 
 
-@pytest.mark.parametrize("body", [b"", b"[1]", b"1", b"null", b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"[1]", b"1", b"null", b"\xff", b"[" * 200_000])
 async def test_what_tencent_would_never_say_is_forged(body: bytes) -> None:
     async with tencent() as (_, adapter):
         with pytest.raises(Forged):

@@ -99,3 +99,31 @@ async def test_a_token_that_could_not_be_made_is_tried_for_again() -> None:
     with pytest.raises(Unavailable):
         await cache.get()
     assert await cache.get() == "t"
+
+
+async def test_all_who_wait_get_the_one_failure() -> None:
+    made = 0
+
+    async def make() -> tuple[str, float]:
+        nonlocal made
+        made += 1
+        await asyncio.sleep(0.01)
+        raise Unavailable("down")
+
+    cache = TokenCache(make)
+    found = await asyncio.gather(*(cache.get() for _ in range(9)), return_exceptions=True)
+    assert [type(each) for each in found] == [Unavailable] * 9
+    assert made == 1
+
+
+async def test_one_who_gives_up_does_not_take_the_token_from_the_others() -> None:
+    async def make() -> tuple[str, float]:
+        await asyncio.sleep(0.02)
+        return "t", 1
+
+    cache = TokenCache(make)
+    impatient, patient = asyncio.create_task(cache.get()), asyncio.create_task(cache.get())
+    await asyncio.sleep(0.005)
+    impatient.cancel()
+    assert await patient == "t"
+    assert impatient.cancelled()

@@ -201,6 +201,7 @@ async def test_anything_changed_is_forged() -> None:
             call(body, headers=other, query={"key": "k"}),
             call(urlencode({**form, "MessageSid": "SM9"}).encode(), headers=headers, query={"key": "k"}),
             call(b"\xff", headers=headers, query={"key": "k"}),
+            call(b"a&" * 2000, headers=headers, query={"key": "k"}),
         ):
             with pytest.raises(Forged):
                 await adapter.hear(changed)
