@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_plus
 
 from channels.testing.api import FakeApi, Request, Taken, Trouble, said
 from channels.testing.sink import Behaviour
@@ -83,7 +83,7 @@ class FakeAliyunSms(FakeApi):
         decoded = []
         for pair in filter(None, request.query_text.split("&")):
             name, _, value = pair.partition("=")
-            decoded.append((unquote(name), unquote(value)))
+            decoded.append((unquote_plus(name), unquote_plus(value)))
         encoded = "&".join(f"{quote(n, safe='-_.~')}={quote(v, safe='-_.~')}" for n, v in sorted(decoded))
         text = f"{request.method}\n{request.path}\n{encoded}\n"
         for name in signed:
