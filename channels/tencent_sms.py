@@ -256,9 +256,8 @@ def _outcomes(answer: Answer, messages: Sequence[Message]) -> Sequence[Outcome]:
         return [_outcome(answer, error.get("Code"))] * len(messages)
     statuses = response.get("SendStatusSet")
     if not isinstance(statuses, list):
-        return [
-            told({}, answer, None) or Unknown(f"HTTP {answer.status} without a status", answer.raw)
-        ] * len(messages)
+        silent = told({}, answer, None) or Unknown(f"HTTP {answer.status} without a status", answer.raw)
+        return [silent] * len(messages)
     by_number = {status.get("PhoneNumber"): status for status in statuses if isinstance(status, dict)}
     return [_status(answer, by_number.get(message.address)) for message in messages]
 
