@@ -18,6 +18,7 @@ from channels.errors import (
     Unknown,
 )
 from channels.http import Answer, HttpClient
+from channels.inbound import Call, Forged, Heard, Inbound, Reply
 from channels.message import Brand, Message
 from channels.pacing import Outcome, Pacer, Rate, each
 from channels.port import ANY_CHANNEL, Adapter, Capabilities, Settings, Sink
@@ -31,11 +32,15 @@ __all__ = [
     "Adapter",
     "Answer",
     "Brand",
+    "Call",
     "Capabilities",
     "ChannelError",
     "ConfigurationError",
     "DeliveryState",
+    "Forged",
+    "Heard",
     "HttpClient",
+    "Inbound",
     "Message",
     "Outcome",
     "Pacer",
@@ -43,6 +48,7 @@ __all__ = [
     "Reason",
     "Receipt",
     "Rejected",
+    "Reply",
     "Settings",
     "Sink",
     "Throttled",

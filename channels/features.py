@@ -19,7 +19,19 @@ from pydantic_core import PydanticUndefined
 from channels.port import ANY_CHANNEL, Adapter, Capabilities
 from channels.registry import find
 
-SHIPPED = ("outbox", "smtp", "webhook")
+SHIPPED = (
+    "outbox",
+    "smtp",
+    "resend",
+    "aliyun_sms",
+    "tencent_sms",
+    "twilio",
+    "fcm",
+    "apns",
+    "jpush",
+    "apprise",
+    "webhook",
+)
 
 
 def matrix(adapters: Sequence[type[Adapter]]) -> str:

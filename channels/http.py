@@ -34,6 +34,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import aiohttp.abc
+from yarl import URL
 
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
 from channels.receipt import Reason
@@ -150,10 +151,10 @@ class _PublicResolver(aiohttp.ThreadedResolver):
         return usable
 
 
-def _refuse_private(url: str) -> None:
+def _refuse_private(url: str | URL) -> None:
     """For hosts that are addresses themselves: those are never looked up."""
     with contextlib.suppress(ValueError):
-        host = urlsplit(url).hostname or ""
+        host = urlsplit(str(url)).hostname or ""
         if not is_public(host):
             raise _Private
 
@@ -211,7 +212,7 @@ class HttpClient:
     async def exchange(
         self,
         method: str,
-        url: str,
+        url: str | URL,
         *,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
@@ -220,7 +221,8 @@ class HttpClient:
     ) -> Answer:
         """Make one call and return the answer, whatever its status.
 
-        `timeout` (seconds) bounds all of it but the wait for a free connection.
+        `timeout` (seconds) bounds all of it but the wait for a free connection. A URL goes out as it is
+        spelled if it is a `URL(…, encoded=True)`; a string may be spelled anew.
 
         Raises `Unavailable`, `Unknown`, or `Rejected` for an address that is no http(s) URL.
         """
@@ -230,7 +232,7 @@ class HttpClient:
     async def _exchange(
         self,
         method: str,
-        url: str,
+        url: str | URL,
         headers: Mapping[str, str],
         content: bytes | None,
         timeout: float | None,  # noqa: ASYNC109
@@ -283,7 +285,7 @@ class HttpClient:
     async def request(
         self,
         method: str,
-        url: str,
+        url: str | URL,
         *,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,

@@ -96,3 +96,34 @@ async def each(
                 return Unknown(f"adapter fault: {kind}")
 
     return list(await asyncio.gather(*(guarded(m) for m in messages)))
+
+
+async def in_batches(
+    batches: Sequence[Sequence[Message]],
+    send: Callable[[Sequence[Message]], Awaitable[Sequence[Outcome]]],
+    *,
+    pacer: Pacer | None = None,
+    at_once: int = 16,
+) -> list[Sequence[Outcome]]:
+    """Hand each batch to `send` in one go, at most `at_once` together; outcomes in order, batch by batch.
+
+    What `send` raises is the outcome of the whole batch, and read as by `each`. Every message takes a token.
+    """
+    gate = asyncio.Semaphore(at_once)
+
+    async def guarded(batch: Sequence[Message]) -> Sequence[Outcome]:
+        async with gate:
+            if pacer is not None:
+                for _ in batch:
+                    await pacer.take()
+            try:
+                return await send(batch)
+            except (Rejected, Throttled, Unavailable, Unknown) as outcome:
+                outcome.__context__ = outcome.__cause__ = None
+                return [outcome.with_traceback(None)] * len(batch)
+            except Exception as fault:
+                kind = type(fault).__name__
+                log.error("adapter fault %s while sending %s messages", kind, len(batch))
+                return [Unknown(f"adapter fault: {kind}")] * len(batch)
+
+    return list(await asyncio.gather(*(guarded(b) for b in batches)))

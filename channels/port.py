@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from channels.inbound import Call, Forged, Heard
 from channels.message import Message
 from channels.pacing import Outcome, Pacer, Rate
 
@@ -90,6 +91,13 @@ class Adapter(ABC):
         Only asked of adapters that declare `can_query`.
         """
         return [None for _ in messages]
+
+    async def hear(self, call: Call) -> Heard:
+        """Read a call of the provider. Only asked of adapters that declare `receipts` or `inbound`.
+
+        Raises `Forged` for what does not come from the provider; nothing of it is kept.
+        """
+        raise Forged(f"{self.name} expects no calls")
 
     async def close(self) -> None:  # noqa: B027 - nothing to close unless an adapter says so
         """Let go of connections. Closing twice does nothing."""

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from channels import DeliveryState, Reason, find, names
+from channels import DeliveryState, Rate, Reason, find, names
 from channels.features import SHIPPED, pages, put
+from channels.registry import examine
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -29,6 +31,18 @@ def test_every_shipped_adapter_has_a_file_a_page_and_a_conformance_test() -> Non
         assert (ROOT / "channels" / f"{name}.py").is_file()
         assert (DOCS / "channels" / f"{name}.md").is_file()
         assert (ROOT / "tests" / "conformance" / f"test_{name}.py").is_file()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_entry_of_a_page_can_be_copied(name: str) -> None:
+    text = (DOCS / "channels" / f"{name}.md").read_text("utf-8")
+    entry = re.search(r"^```yaml\n(channels:\n.*?)^```$", text, re.M | re.S)
+    assert entry is not None
+    for channel, given in yaml.load(entry[1], yaml.BaseLoader)["channels"].items():
+        assert given["adapter"] == name
+        assert examine(name, channel, given.get("settings", {})) == []
+        if "rate" in given:
+            Rate.parse(given["rate"])
 
 
 def test_every_reason_is_listed() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from channels import Accepted, Message, Pacer, Rate, Rejected, Unavailable, Unknown, each
+from channels import Accepted, Message, Outcome, Pacer, Rate, Rejected, Unavailable, Unknown, each
+from channels.pacing import in_batches
 from channels.receipt import Reason
 
 
@@ -105,3 +107,38 @@ async def test_cancelling_a_send_stops_it() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_batch_s_outcomes_are_its_own_and_what_is_raised_counts_for_all_in_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def send(messages: Sequence[Message]) -> Sequence[Outcome]:
+        match messages[0].key:
+            case "k0":
+                return [Accepted(m.key) for m in messages]
+            case "k2":
+                raise Unknown("lost")
+        raise KeyError("mei@example.net")
+
+    found = await in_batches([batch(2), batch(4)[2:], batch(5)[4:]], send)
+    assert found == [
+        [Accepted("k0"), Accepted("k1")],
+        [Unknown("lost"), Unknown("lost")],
+        [Unknown("adapter fault: KeyError")],
+    ]
+    assert "mei@" not in caplog.text
+
+
+async def test_every_message_of_a_batch_takes_a_token() -> None:
+    async def send(messages: Sequence[Message]) -> Sequence[Outcome]:
+        return [Accepted() for _ in messages]
+
+    taken = 0
+
+    class Counting(Pacer):
+        async def take(self) -> None:
+            nonlocal taken
+            taken += 1
+
+    await in_batches([batch(3), batch(2)], send, pacer=Counting(Rate(1, timedelta(1))))
+    assert taken == 5

@@ -57,6 +57,7 @@ def test_public_names() -> None:
             "Reason",
         ),
         *("Receipt", "Rejected", "Settings", "Sink", "Throttled", "Unavailable", "Unknown"),
+        *("Call", "Forged", "Heard", "Inbound", "Reply"),
         *("WebhookAnswer", "WebhookCaller", "create", "each", "find", "names"),
     }
     assert all(hasattr(channels, name) for name in channels.__all__)
