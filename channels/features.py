@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 from channels.port import ANY_CHANNEL, Adapter, Capabilities
 from channels.registry import find
 
-SHIPPED = ("outbox", "smtp", "webhook")
+SHIPPED = ("outbox", "smtp", "webhook", "wechat")
 
 
 def matrix(adapters: Sequence[type[Adapter]]) -> str:
