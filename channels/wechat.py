@@ -74,6 +74,7 @@ class WeChatAdapter(AppAdapter):
     capabilities = Capabilities(remote=True, checks_address=True, throttles=True, receipts=True, inbound=True)
     Settings = WeChatSettings
     codes = CODES
+    events = "wechat"
 
     async def one(self, message: Message) -> Accepted:
         document = json_part(message, ("touser", "client_msg_id"))
@@ -103,12 +104,7 @@ class WeChatAdapter(AppAdapter):
                 return heard(receipts=_template_receipt(document))
             case "event", _:
                 return self.granted(document)
-            case "text", _:
-                words = text(document, "Content")
-                return heard(self.inbound("wechat.messaged", document, kind=kind, text=words))
-            case (("image" | "voice" | "video" | "shortvideo" | "location" | "link"), _):
-                return heard(self.inbound("wechat.messaged", document, kind=kind))
-        return heard()
+        return self.messaged(document)
 
 
 def _kind(document: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr
 
 from channels.http import HttpClient
 from channels.inbound import Call, Forged, Heard, Inbound, Reply
@@ -25,9 +25,10 @@ from channels.wechat_callback import (
     subscribe_receipts,
     text,
 )
-from channels.wechat_crypto import read_aes_key
-from channels.wechat_http import Codes, TokenHttp, stable_token
+from channels.wechat_crypto import AesKey
+from channels.wechat_http import Codes, TokenHttp, Url, stable_token
 
+MESSAGES = ("text", "image", "voice", "video", "shortvideo", "location", "link", "miniprogrampage")
 REFUSED_TOKEN = (40001, 40014, 42001)
 
 
@@ -39,30 +40,16 @@ class AppSettings(Settings):
     callback_token: SecretStr | None = Field(
         default=None, description="Token of the message push; without it no call is believed"
     )
-    callback_key: SecretStr | None = Field(
+    callback_key: AesKey | None = Field(
         default=None, description="EncodingAESKey; with it only encrypted calls are believed"
     )
     open_ids: Literal["with_app", "plain"] = Field(
         default="with_app", description="How callers are known: as `APPID/OPENID` or by the open id alone"
     )
-    url: str = Field(default="https://api.weixin.qq.com", description="Where the interface lives")
+    url: Url = Field(default="https://api.weixin.qq.com", description="Where the interface lives")
     timeout: float = Field(default=10.0, gt=0, le=60, description="Seconds for one call")
     connections: int = Field(default=16, ge=1, le=500, description="Connections at most at once")
     oldest_call: int = Field(default=600, ge=10, description="Seconds after which a call is too old")
-
-    @field_validator("url")
-    @classmethod
-    def _http(cls, url: str) -> str:
-        if not url.startswith(("https://", "http://")):
-            raise ValueError("expected an address that begins with https:// or http://")
-        return url.rstrip("/")
-
-    @field_validator("callback_key")
-    @classmethod
-    def _aes(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None:
-            read_aes_key(key.get_secret_value())
-        return key
 
 
 class AppAdapter(Adapter):
@@ -70,6 +57,8 @@ class AppAdapter(Adapter):
 
     settings: AppSettings
     codes: ClassVar[Codes]
+    events: ClassVar[str]
+    """What the names of its events begin with."""
 
     def __init__(self, channel: str, settings: Any, **rest: Any) -> None:
         super().__init__(channel, settings, **rest)
@@ -132,8 +121,16 @@ class AppAdapter(Adapter):
         found = []
         for last, properties in grants(document):
             words = (event, properties.get("template_id", ""), last)
-            found.append(self.inbound(f"{self.name}.{last}", document, *words, **properties))
+            found.append(self.inbound(f"{self.events}.{last}", document, *words, **properties))
         return heard(*found)
+
+    def messaged(self, document: Document) -> Heard:
+        """A message that somebody wrote. What they sent besides text stays with the provider."""
+        kind = text(document, "MsgType")
+        if kind not in MESSAGES:
+            return heard()
+        words = text(document, "Content") if kind == "text" else ""
+        return heard(self.inbound(f"{self.events}.messaged", document, kind=kind, text=words))
 
     async def close(self) -> None:
         await self.http.close()

@@ -15,8 +15,10 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable
+from typing import Annotated
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from pydantic import AfterValidator, SecretStr
 
 from channels.inbound import Forged
 
@@ -43,6 +45,15 @@ def read_aes_key(text: str) -> bytes:
     if len(key) != BLOCK:
         raise ValueError("expected an EncodingAESKey: 43 letters and digits")
     return key
+
+
+def _checked(key: SecretStr) -> SecretStr:
+    read_aes_key(key.get_secret_value())
+    return key
+
+
+AesKey = Annotated[SecretStr, AfterValidator(_checked)]
+"""An EncodingAESKey among an adapter's settings."""
 
 
 def opener(aes_key: str, receiver: str) -> Callable[[str], bytes]:

@@ -10,8 +10,10 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
+
+from pydantic import AfterValidator
 
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
 from channels.http import Answer, HttpClient, failure
@@ -30,6 +32,16 @@ TOKEN_CODES: Codes = {
 """While a token is asked for everything else is a matter of credentials."""
 
 
+def _address(url: str) -> str:
+    if not url.startswith(("https://", "http://")):
+        raise ValueError("expected an address that begins with https:// or http://")
+    return url.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_address)]
+"""The address of an interface among an adapter's settings."""
+
+
 class TokenHttp:
     """Posts documents with the app's access token. `refusals` are the codes that mean: not this token."""
 
@@ -40,9 +52,17 @@ class TokenHttp:
         self._codes, self._refusals = codes, refusals
 
     async def post(
-        self, path: str, document: Mapping[str, Any], seconds: float | None = None
+        self,
+        path: str,
+        document: Mapping[str, Any],
+        *,
+        seconds: float | None = None,
+        fine: Collection[int] = (),
     ) -> tuple[dict[str, Any], str]:
-        """The provider's answer if it is a yes, and its own words. Raises what `errcode` means."""
+        """The provider's answer if it is a yes, and its own words. Raises what `errcode` means.
+
+        `seconds`: the time-out, if not the client's. `fine`: codes that are as good as a yes.
+        """
         for _ in range(2):
             token = await self._tokens.get()
             answer = await self._http.exchange(
@@ -54,7 +74,7 @@ class TokenHttp:
             )
             found = _read(answer)
             code = found.get("errcode", 0)
-            if code == 0:
+            if code == 0 or code in fine:
                 return found, answer.raw
             if code not in self._refusals:
                 raise meaning(self._codes, code, answer.raw)
