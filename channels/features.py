@@ -19,7 +19,10 @@ from pydantic_core import PydanticUndefined
 from channels.port import ANY_CHANNEL, Adapter, Capabilities
 from channels.registry import find
 
-SHIPPED = ("outbox", "smtp", "webhook", "wechat", "wecom", "wechat_miniprogram")
+SHIPPED = (
+    *("outbox", "smtp", "webhook"),
+    *("wechat", "wechat_miniprogram", "wecom", "alipay", "alipay_miniprogram"),
+)
 
 
 def matrix(adapters: Sequence[type[Adapter]]) -> str:

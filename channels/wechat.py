@@ -18,14 +18,16 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from channels.documents import Document, text
 from channels.errors import Rejected
 from channels.inbound import Heard
 from channels.message import Message
+from channels.parts import json_part
 from channels.port import Capabilities
 from channels.receipt import Accepted, DeliveryState, Reason, Receipt
 from channels.wechat_app import AppAdapter, AppSettings, heard
-from channels.wechat_callback import Document, instant, text
-from channels.wechat_http import TOKEN_CODES, Codes, json_part, open_id
+from channels.wechat_callback import instant
+from channels.wechat_http import TOKEN_CODES, Codes, open_id
 
 PATHS: Mapping[str, str] = {
     "customer_service": "/cgi-bin/message/custom/send",

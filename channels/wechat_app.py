@@ -9,24 +9,17 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
-from channels.http import HttpClient
+from channels.documents import Document, message_id, text
+from channels.http import HttpClient, Url
 from channels.inbound import Call, Forged, Heard, Inbound, Reply
 from channels.message import Message
 from channels.pacing import Outcome, each
 from channels.port import Adapter, Settings
 from channels.receipt import Accepted, Receipt
 from channels.tokens import Tokens
-from channels.wechat_callback import (
-    CallReader,
-    Document,
-    grants,
-    instant,
-    message_id,
-    subscribe_receipts,
-    text,
-)
+from channels.wechat_callback import CallReader, grants, instant, subscribe_receipts
 from channels.wechat_crypto import AesKey
-from channels.wechat_http import Codes, TokenHttp, Url, stable_token
+from channels.wechat_http import Codes, TokenHttp, stable_token
 
 MESSAGES = ("text", "image", "voice", "video", "shortvideo", "location", "link", "miniprogrampage")
 REFUSED_TOKEN = (40001, 40014, 42001)

@@ -1,4 +1,4 @@
-"""Calls of WeChat, mini-programs and WeCom: verified, decrypted, and as a tree of texts.
+"""Calls of WeChat, mini-programs and WeCom: verified, decrypted, and as documents.
 
 | | signature | what is read |
 |---|---|---|
@@ -12,22 +12,13 @@ Once a key is set nothing plain is let in: its signature does not cover the body
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from xml.etree.ElementTree import Element, ParseError
 
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
-
+from channels.documents import BODY_LIMIT, Document, items, parse, text
 from channels.inbound import Call, Forged
 from channels.receipt import DeliveryState, Reason, Receipt
 from channels.wechat_crypto import check_signature, opener
-
-Document = Mapping[str, Any]
-BODY_LIMIT = 128 * 1024
 
 
 class CallReader:
@@ -75,57 +66,10 @@ class CallReader:
             raise Forged("it is too old")
 
 
-def parse(body: bytes) -> Document:
-    """XML or JSON as a mapping; a tag that comes several times is a list. Raises `Forged`."""
-    if body.lstrip()[:1] == b"{":
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError):
-            raise Forged("it is no JSON") from None
-        return document if isinstance(document, dict) else {}
-    try:
-        found = _tree(fromstring(body.strip(), forbid_dtd=True))
-    except (ParseError, DefusedXmlException, ValueError, LookupError, RecursionError):
-        raise Forged("it is no plain XML") from None
-    return found if isinstance(found, dict) else {}
-
-
-def _tree(element: Element) -> Any:
-    if not len(element):
-        return element.text or ""
-    found: dict[str, Any] = {}
-    for child in element:
-        value = _tree(child)
-        if child.tag not in found:
-            found[child.tag] = value
-        elif isinstance(found[child.tag], list):
-            found[child.tag].append(value)
-        else:
-            found[child.tag] = [found[child.tag], value]
-    return found
-
-
-def text(document: Document, name: str) -> str:
-    """A field as text; empty if it is not there. JSON calls have numbers where XML has texts."""
-    value = document.get(name)
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-
-
-def items(value: Any) -> list[Document]:
-    """The entries of a list that has one entry, several or none."""
-    found = value if isinstance(value, list) else [value]
-    return [each for each in found if isinstance(each, Mapping)]
-
-
 def instant(seconds: str) -> datetime | None:
     if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 11):
         return None
     return datetime.fromtimestamp(int(seconds), UTC)
-
-
-def message_id(*words: str) -> str:
-    """The same for the same words, and nothing of a person in it."""
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:32]
 
 
 def subscribe_receipts(document: Document, at: datetime) -> list[Receipt]:

@@ -10,14 +10,11 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlencode
-
-from pydantic import AfterValidator
 
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
 from channels.http import Answer, HttpClient, failure
-from channels.message import Message
 from channels.receipt import Reason
 from channels.tokens import Fetch, Fetched, Tokens
 
@@ -30,16 +27,6 @@ TOKEN_CODES: Codes = {
     45011: Throttled(timedelta(minutes=1)),
 }
 """While a token is asked for everything else is a matter of credentials."""
-
-
-def _address(url: str) -> str:
-    if not url.startswith(("https://", "http://")):
-        raise ValueError("expected an address that begins with https:// or http://")
-    return url.rstrip("/")
-
-
-Url = Annotated[str, AfterValidator(_address)]
-"""The address of an interface among an adapter's settings."""
 
 
 class TokenHttp:
@@ -139,24 +126,6 @@ def stable_token(http: HttpClient, url: str, app_id: str, secret: str) -> Fetch:
         return await fetch_token(http, "POST", f"{url}/cgi-bin/stable_token", {**body, "force_refresh": True})
 
     return fetch
-
-
-def json_part(message: Message, ours: Collection[str]) -> dict[str, Any]:
-    """The message's `json` part. Raises `Rejected` if it is no object or has a field that is ours to set."""
-    if (part := message.parts.get("json")) is None:
-        raise Rejected(Reason.CONTENT, "the part json is missing")
-    try:
-        document = json.loads(part)
-        json.dumps(
-            document, ensure_ascii=False, allow_nan=False
-        ).encode()  # what Python reads, not all is JSON
-    except (ValueError, RecursionError):
-        raise Rejected(Reason.CONTENT, "the part json is not JSON") from None
-    if not isinstance(document, dict):
-        raise Rejected(Reason.CONTENT, "the part json is not an object")
-    if taken := sorted(set(ours) & document.keys()):
-        raise Rejected(Reason.CONTENT, f"the part json sets {', '.join(taken)}, which the adapter does")
-    return document
 
 
 def open_id(address: str, app_id: str) -> str:

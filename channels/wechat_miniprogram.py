@@ -11,14 +11,15 @@ from typing import Literal
 
 from pydantic import Field
 
+from channels.documents import Document, text
 from channels.errors import Rejected
 from channels.inbound import Heard
 from channels.message import Message
+from channels.parts import json_part
 from channels.port import Capabilities
 from channels.receipt import Accepted, Reason
 from channels.wechat_app import AppAdapter, AppSettings
-from channels.wechat_callback import Document, text
-from channels.wechat_http import TOKEN_CODES, Codes, json_part, open_id
+from channels.wechat_http import TOKEN_CODES, Codes, open_id
 
 CODES: Codes = {
     **TOKEN_CODES,

@@ -26,7 +26,7 @@ from urllib.parse import urlencode
 from pydantic import Field, SecretStr
 
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
-from channels.http import HttpClient
+from channels.http import HttpClient, Url
 from channels.inbound import Call, Forged, Heard, Reply
 from channels.message import Message
 from channels.pacing import Outcome, each
@@ -35,8 +35,9 @@ from channels.receipt import Accepted, DeliveryState, Reason, Receipt
 from channels.tokens import Fetched, Tokens
 from channels.wechat_callback import CallReader
 from channels.wechat_crypto import AesKey
-from channels.wechat_http import TOKEN_CODES, Codes, TokenHttp, Url, fetch_token, json_part
+from channels.wechat_http import TOKEN_CODES, Codes, TokenHttp, fetch_token
 from channels.wecom_events import told
+from channels.wecom_parts import provider_id, read_instant, read_part, same
 
 CUSTOMERS_A_TASK = 10_000
 PAGE = 100
@@ -184,7 +185,7 @@ class WeComAdapter(Adapter):
     async def _welcome(self, document: dict[str, Any]) -> Accepted:
         until, seconds = document.pop("welcome_until", None), self.settings.timeout
         if until is not None:
-            seconds = min(seconds, (_instant(until) - self._clock()).total_seconds())
+            seconds = min(seconds, (read_instant(until) - self._clock()).total_seconds())
             if seconds <= 0:
                 raise Rejected(Reason.WINDOW, "the 20 seconds of a welcome are over")
         _, raw = await self.api.post(
@@ -236,7 +237,7 @@ class WeComAdapter(Adapter):
                     tasks = await self._recent(now - timedelta(seconds=self.settings.task_window), now)
                 for task in tasks:
                     id = str(task.get("msgid"))
-                    if not _same(task, document):
+                    if not same(task, document):
                         continue
                     if id not in customers:
                         customers[id] = {each["external_userid"] async for each in self._sends(id)}
@@ -303,44 +304,3 @@ class WeComAdapter(Adapter):
 
     async def close(self) -> None:
         await self.http.close()
-
-
-def read_part(message: Message) -> tuple[str, dict[str, Any]]:
-    """Which kind the part is, and the provider's document in it. Raises `Rejected`."""
-    document = json_part(message, ("external_userid", "chat_type", "agentid"))
-    shapes = {"welcome_code": "welcome", "msgtype": "staff"}
-    kind = next((kind for name, kind in shapes.items() if name in document), "group_send")
-    if document.pop("kind", kind) != kind:
-        raise Rejected(Reason.CONTENT, f"the part json has the fields of a {kind}, and says another kind")
-    if kind == "staff":
-        sort = document["msgtype"]
-        if not isinstance(sort, str) or not isinstance(document.get(sort), dict):
-            raise Rejected(Reason.CONTENT, "a message to staff has msgtype and a field of that name")
-        if not any(document.get(whom) for whom in ("touser", "toparty", "totag")):
-            raise Rejected(Reason.CONTENT, "a message to staff names them in touser, toparty or totag")
-    elif not document.get("text") and not document.get("attachments"):
-        raise Rejected(Reason.CONTENT, "the part json has neither text nor attachments")
-    elif kind == "welcome" and "welcome_until" in document:
-        _instant(document["welcome_until"])
-    return kind, document
-
-
-def provider_id(task: str, customer: str) -> str:
-    """A task is one for many: with whom it goes to, told by a hash, it is one delivery's."""
-    return f"{task}/{hashlib.sha256(customer.encode()).hexdigest()[:16]}"
-
-
-def _same(task: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
-    content = [(each.get("text") or None, each.get("attachments") or None) for each in (task, document)]
-    sender = document.get("sender")
-    return content[0] == content[1] and (sender is None or task.get("creator") == sender)
-
-
-def _instant(value: object) -> datetime:
-    try:
-        at = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise Rejected(Reason.CONTENT, "welcome_until is no instant with an offset")
-    return at

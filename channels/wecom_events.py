@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from channels.documents import Document, message_id, text
 from channels.inbound import Inbound
-from channels.wechat_callback import Document, instant, message_id, text
+from channels.wechat_callback import instant
 
 WELCOME_SECONDS = 20
 NAMES = {

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from channels.documents import items, message_id, parse
 from channels.inbound import Call, Forged
 from channels.testing.wechat_calls import Caller
-from channels.wechat_callback import CallReader, items, message_id, parse
+from channels.wechat_callback import CallReader
 from channels.wechat_crypto import opener, read_aes_key, signature
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "wechat_calls.json").read_text("utf-8"))
