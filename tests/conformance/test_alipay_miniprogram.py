@@ -20,7 +20,7 @@ class AlipayMiniProgramProvider(Provider):
         self.fake = fake
 
     def settings(self) -> Mapping[str, Any]:
-        return {**GOOD, "alipay_public_key": self.fake.public_key, "url": self.fake.url, "timeout": 0.4}
+        return {**GOOD, "alipay_public_key": self.fake.public_key, "url": self.fake.url, "timeout": 0.5}
 
     def address(self, n: int) -> str:
         person = f"074a1CcTG1LelxKe4xQC0z-{n:05}"
