@@ -7,7 +7,8 @@ refused is replaced and the call made once more, for a refused call did nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from channels.http import Answer, HttpClient, failure
 from channels.receipt import Reason
 from channels.tokens import Fetch, Fetched, Tokens
 
+FORCE_EVERY = 3600.0
 Codes = Mapping[int, Rejected | Throttled | Unavailable]
 """What an `errcode` means. A code that is not there is a rejection, `other`."""
 
@@ -112,17 +114,23 @@ async def fetch_token(
     raise replace(means, detail=f"no access token: errcode {code}")
 
 
-def stable_token(http: HttpClient, url: str, app_id: str, secret: str) -> Fetch:
+def stable_token(
+    http: HttpClient, url: str, app_id: str, secret: str, clock: Callable[[], float] = time.monotonic
+) -> Fetch:
     """`/cgi-bin/stable_token`: gives every asker the same token until five minutes before its end.
 
-    Only if that is the one that was just refused a new one is forced, which is allowed 20 times a day.
+    Only if that is the one that was just refused a new one is forced. That is allowed 20 times a day and
+    takes the token from everybody else, so each process does it no more than once in `FORCE_EVERY` seconds.
     """
+    forced_at: float | None = None
 
     async def fetch(refused: str | None) -> Fetched:
+        nonlocal forced_at
         body = {"grant_type": "client_credential", "appid": app_id, "secret": secret}
         token = await fetch_token(http, "POST", f"{url}/cgi-bin/stable_token", body)
-        if token.value != refused:
+        if token.value != refused or (forced_at is not None and clock() < forced_at + FORCE_EVERY):
             return token
+        forced_at = clock()
         return await fetch_token(http, "POST", f"{url}/cgi-bin/stable_token", {**body, "force_refresh": True})
 
     return fetch

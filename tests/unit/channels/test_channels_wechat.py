@@ -162,6 +162,14 @@ async def test_a_good_token_that_is_refused_is_forced_out() -> None:
         assert fake.token == before + 1
 
 
+async def test_a_token_is_not_forced_out_again_and_again() -> None:
+    async with account() as (fake, ours):
+        fake.say(40001, times=9)
+        outcomes = [(await ours.send([message(TEMPLATE, f"k{n}")]))[0] for n in range(5)]
+        assert [type(o) for o in outcomes] == [Unavailable] * 4 + [Accepted]
+        assert fake.token == 1
+
+
 async def test_a_token_that_is_refused_again_and_again_is_unavailable() -> None:
     async with account() as (fake, ours):
         fake.say(42001, times=2)
