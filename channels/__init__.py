@@ -1,6 +1,6 @@
 """Channels: getting a rendered message to a person through a provider.
 
-One file a provider (`outbox`, `smtp`, `webhook`), found by the entry point group `kairos.channels`. An
+One file a provider (`outbox`, `smtp`, `wechat`, …), found by the entry point group `kairos.channels`. An
 adapter gets a batch of messages and gives back one outcome per message: `Accepted`, `Rejected` (for good),
 `Throttled`, `Unavailable` (surely not taken) or `Unknown` (perhaps taken). Telling the last two apart is the
 main duty of every adapter: a send is repeated freely after the one, and only by rule after the other.
@@ -24,6 +24,7 @@ from channels.pacing import Outcome, Pacer, Rate, each
 from channels.port import ANY_CHANNEL, Adapter, Capabilities, Settings, Sink
 from channels.receipt import Accepted, DeliveryState, Reason, Receipt
 from channels.registry import create, find, names
+from channels.tokens import Kept, MemoryTokens, TokenStore
 from channels.webhook import WebhookAnswer, WebhookCaller
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "Heard",
     "HttpClient",
     "Inbound",
+    "Kept",
+    "MemoryTokens",
     "Message",
     "Outcome",
     "Pacer",
@@ -52,6 +55,7 @@ __all__ = [
     "Settings",
     "Sink",
     "Throttled",
+    "TokenStore",
     "Unavailable",
     "Unknown",
     "WebhookAnswer",

@@ -28,7 +28,7 @@ from channels.pacing import Outcome, each
 from channels.port import Adapter, Capabilities, Settings
 from channels.push import collapse_id, title_and_body
 from channels.receipt import Accepted, Reason
-from channels.tokens import SigningKey, TokenCache, jwt, signing_key
+from channels.signed_tokens import SigningKey, TokenCache, jwt, signing_key
 
 HOSTS = {"production": "https://api.push.apple.com", "sandbox": "https://api.sandbox.push.apple.com"}
 LARGEST = 4096

@@ -35,7 +35,7 @@ from channels.pacing import Outcome, each
 from channels.port import Adapter, Capabilities, Settings
 from channels.push import collapse_id, title_and_body
 from channels.receipt import Accepted, Reason
-from channels.tokens import SigningKey, TokenCache, jwt, signing_key
+from channels.signed_tokens import SigningKey, TokenCache, jwt, signing_key
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"

@@ -30,6 +30,7 @@ SHIPPED = (
     "apns",
     "jpush",
     "apprise",
+    *("wechat", "wechat_miniprogram", "wecom", "alipay", "alipay_miniprogram"),
     "webhook",
 )
 

@@ -29,11 +29,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import aiohttp.abc
+from pydantic import AfterValidator
 from yarl import URL
 
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
@@ -111,6 +112,16 @@ def failure(
     if 300 <= status < 400:
         return Rejected(Reason.OTHER, f"{detail}: redirects are not followed", raw=raw)
     return Rejected(_REASONS.get(status, Reason.OTHER), detail, permanent=status == 410, raw=raw)
+
+
+def _address(url: str) -> str:
+    if not url.startswith(("https://", "http://")):
+        raise ValueError("expected an address that begins with https:// or http://")
+    return url.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_address)]
+"""The address of an interface among an adapter's settings."""
 
 
 class _Sent:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from channels.inbound import Call, Forged, Heard
 from channels.message import Message
 from channels.pacing import Outcome, Pacer, Rate
+from channels.tokens import MemoryTokens, TokenStore
 
 Sink = Callable[[list[Message]], Awaitable[None]]
 """Where `outbox` keeps messages. Must ignore a message whose key it has already."""
@@ -70,13 +71,23 @@ class Adapter(ABC):
     Settings: ClassVar[type[Settings]] = Settings
 
     def __init__(
-        self, channel: str, settings: Any, *, rate: Rate | None = None, sink: Sink | None = None
+        self,
+        channel: str,
+        settings: Any,
+        *,
+        rate: Rate | None = None,
+        sink: Sink | None = None,
+        tokens: TokenStore | None = None,
     ) -> None:
-        """`settings` is an instance of this adapter's `Settings`. No I/O here."""
+        """`settings` is an instance of this adapter's `Settings`. No I/O here.
+
+        `tokens` is where access tokens are kept for all processes; without it this adapter keeps its own.
+        """
         self.channel = channel
         self.settings = settings
         self.pacer = None if rate is None else Pacer(rate)
         self.sink = sink
+        self.tokens: TokenStore = MemoryTokens() if tokens is None else tokens
 
     async def open(self) -> None:  # noqa: B027 - most adapters connect at the first send
         """Get ready. Raises `ConfigurationError`; a provider that is down now is not an error."""

@@ -20,6 +20,7 @@ from channels.errors import ConfigurationError
 from channels.pacing import Rate
 from channels.port import ANY_CHANNEL, Adapter, Settings, Sink
 from channels.settings import SettingMistake, fill, find_mistakes
+from channels.tokens import TokenStore
 
 GROUP = "kairos.channels"
 
@@ -65,11 +66,12 @@ def create(
     environ: Mapping[str, str] | None = None,
     *,
     rate: str | None = None,
+    tokens: TokenStore | None = None,
 ) -> Adapter:
     """The adapter for `channels.CHANNEL` of `kairos.yaml`, its settings checked, nothing opened.
 
     `${NAME}` in a setting is replaced from `environ` (the process's by default). `sink` is where `outbox`
-    keeps messages. Raises `ConfigurationError`.
+    keeps messages, `tokens` where access tokens are kept for all processes. Raises `ConfigurationError`.
     """
     place = f"kairos.yaml: channels.{channel}"
     kind = find(name, f"{place}.adapter")
@@ -80,7 +82,7 @@ def create(
     checked = check_settings(
         kind.Settings, settings or {}, f"{place}.settings", os.environ if environ is None else environ
     )
-    return kind(channel, checked, rate=pace, sink=sink)
+    return kind(channel, checked, rate=pace, sink=sink, tokens=tokens)
 
 
 def check_settings(

@@ -1,99 +1,172 @@
-"""Tokens for APIs that want one: JSON Web Tokens (RFC 7519), and a cache that makes one at a time."""
+"""Access tokens of providers that hand out one at a time: one for each app, shared by all processes.
+
+A token is fetched by whoever first finds it ended or refused; everybody else waits for that one. What they
+share is a `TokenStore`: one row a name, changed only by compare-and-swap on its `version`.
+
+    nothing kept, ended, or refused ──put(fetching_until)──▶ being fetched ──put(value)──▶ good
+                     ▲                                            │
+                     └────── the fetcher failed, or its time ran out
+
+Times are of the wall. Who fetches has `LEASE` for it; a process that dies meanwhile holds the others up for
+no longer. A token is given up `MARGIN` before its end, so that it does not end on its way.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from channels.errors import Rejected, Throttled, Unavailable, Unknown
 
-SigningKey = RSAPrivateKey | EllipticCurvePrivateKey
+LEASE = timedelta(seconds=20)
+MARGIN = timedelta(minutes=5)
+POLL = 0.1
 
 
-def signing_key(pem: str) -> SigningKey:
-    """An RSA key or one on the curve P-256, unencrypted. Raises ValueError, which does not show it."""
-    expected = "expected a private key in PEM, -----BEGIN PRIVATE KEY----- …"
-    try:
-        # One line of an environment variable often holds its line breaks spelled out.
-        key = load_pem_private_key(pem.replace("\\n", "\n").encode(), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError(expected) from None
-    if isinstance(key, RSAPrivateKey):
-        return key
-    if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
-        return key
-    raise ValueError(f"{expected}, RSA or P-256")
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a store keeps under one name. `version` counts every change, from 1."""
+
+    version: int
+    value: str | None = field(default=None, repr=False)
+    ends_at: datetime | None = None
+    fetching_until: datetime | None = None
 
 
-def jwt(key: SigningKey, claims: Mapping[str, Any], **header: str) -> str:
-    """A token signed by RS256 or ES256, as the key is (RFC 7518 §3.3, §3.4)."""
-    rsa = isinstance(key, RSAPrivateKey)
-    head = {"alg": "RS256" if rsa else "ES256", "typ": "JWT", **header}
-    text = ".".join(_base64(json.dumps(part, separators=(",", ":")).encode()) for part in (head, claims))
-    return f"{text}.{_base64(_signature(key, text.encode()))}"
+class TokenStore(Protocol):
+    """Where tokens are kept. Shared by all processes; the values are secrets."""
+
+    async def get(self, name: str) -> Kept | None: ...
+
+    async def put(self, name: str, kept: Kept) -> bool:
+        """Keep it if `kept.version` follows on what is there (1 on nothing). Whether it was kept."""
+        ...
 
 
-def _signature(key: SigningKey, text: bytes) -> bytes:
-    if isinstance(key, RSAPrivateKey):
-        return key.sign(text, PKCS1v15(), SHA256())
-    r, s = decode_dss_signature(key.sign(text, ECDSA(SHA256())))
-    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+class MemoryTokens:
+    """A `TokenStore` of one process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Kept] = {}
+
+    async def get(self, name: str) -> Kept | None:
+        return self._kept.get(name)
+
+    async def put(self, name: str, kept: Kept) -> bool:
+        before = self._kept.get(name)
+        if kept.version != (0 if before is None else before.version) + 1:
+            return False
+        self._kept[name] = kept
+        return True
 
 
-def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A token as the provider gave it, and how long it is good from now on."""
+
+    value: str = field(repr=False)
+    good_for: timedelta
 
 
-class TokenCache:
-    """One token, made when it is first wanted and again some time before it ends. Not shown by `repr`."""
+Fetch = Callable[[str | None], Awaitable[Fetched]]
+"""Asks the provider. Gets the token that it has just refused, or None."""
+
+
+class Tokens:
+    """The token of one name. `get` as often as you like; `refuse` the value that the provider refused.
+
+    Nothing has left the house while a token is fetched, so `get` raises `Unavailable`, or what `fetch` raises
+    if it is `Rejected` or `Throttled`.
+    """
 
     def __init__(
         self,
-        make: Callable[[], Awaitable[tuple[str, float]]],
+        name: str,
+        store: TokenStore,
+        fetch: Fetch,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`make` returns a token and for how many seconds to use it. What it raises, all who wait get."""
-        self._make = make
-        self._clock = clock
-        self._token: str | None = None
-        self._until = 0.0
-        self._making: asyncio.Task[str] | None = None
+        self._name, self._store, self._fetch, self._clock = name, store, fetch, clock
+        self._known: Kept | None = None
+        self._looking: asyncio.Task[str] | None = None
 
     async def get(self) -> str:
-        if self._token is not None and self._clock() < self._until:
-            return self._token
-        if self._making is None:
-            self._making = asyncio.create_task(self._renew())
-            self._making.add_done_callback(_seen)
-        # Shielded: one who gives up must not take it from the others.
-        return await asyncio.shield(self._making)
+        if self._known is not None and (value := self._good(self._known)) is not None:
+            return value
+        # Within one process one looks for all: what it finds, or its failure, is everybody's.
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._share())
+            self._looking.add_done_callback(self._looked)
+        return await asyncio.shield(self._looking)
 
-    async def _renew(self) -> str:
+    def _looked(self, task: asyncio.Task[str]) -> None:
+        self._looking = None
+        if not task.cancelled():
+            task.exception()  # retrieved, also where nobody waits any more
+
+    async def refuse(self, value: str) -> None:
+        """Have this token replaced, unless that has happened already."""
+        if self._known is not None and self._known.value == value:
+            self._known = None
+        kept = await self._read()
+        if kept is not None and kept.value == value and kept.ends_at is not None:
+            await self._write(replace(kept, version=kept.version + 1, ends_at=None))
+
+    def _good(self, kept: Kept) -> str | None:
+        if kept.value is None or kept.ends_at is None or self._clock() >= kept.ends_at:
+            return None
+        return kept.value
+
+    async def _share(self) -> str:
+        while True:
+            kept = await self._read()
+            if kept is not None and (value := self._good(kept)) is not None:
+                self._known = kept
+                return value
+            if kept is not None and kept.fetching_until is not None and self._clock() < kept.fetching_until:
+                await asyncio.sleep(POLL)
+                continue
+            until = self._clock() + LEASE
+            ours = (
+                Kept(1, fetching_until=until)
+                if kept is None
+                else replace(kept, version=kept.version + 1, fetching_until=until)
+            )
+            if await self._write(ours):
+                return await self._replace(ours)
+
+    async def _replace(self, ours: Kept) -> str:
+        # A token that only came to its end was not refused: its end is still there.
+        refused = ours.value if ours.ends_at is None else None
         try:
-            self._token, seconds = await self._make()
-            self._until = self._clock() + seconds
-            return self._token
-        finally:
-            self._making = None
+            async with asyncio.timeout(LEASE.total_seconds()):
+                fetched = await self._fetch(refused)
+        except (Unavailable, Unknown, TimeoutError) as trouble:
+            await self._write(replace(ours, version=ours.version + 1, fetching_until=None))
+            raise Unavailable(f"no access token: {str(trouble) or 'time ran out'}") from None
+        except (Rejected, Throttled):
+            await self._write(replace(ours, version=ours.version + 1, fetching_until=None))
+            raise
+        # Short tokens keep most of their life.
+        good_for = max(fetched.good_for - MARGIN, fetched.good_for * 0.8)
+        new = Kept(ours.version + 1, fetched.value, self._clock() + good_for)
+        # Where another took over because we were slow, ours is still good to use; theirs is kept.
+        if await self._write(new):
+            self._known = new
+        return fetched.value
 
-    def refuse(self, token: str) -> None:
-        """The provider did not accept it. Another one that was made meanwhile stays."""
-        if self._token == token:
-            self._token = None
+    async def _read(self) -> Kept | None:
+        try:
+            return await self._store.get(self._name)
+        except Exception as fault:
+            raise Unavailable(f"the token store failed: {type(fault).__name__}") from None
 
-
-def _seen(task: asyncio.Task[str]) -> None:
-    """So that nobody complains where all who waited have given up."""
-    if not task.cancelled():
-        task.exception()
+    async def _write(self, kept: Kept) -> bool:
+        try:
+            return await self._store.put(self._name, kept)
+        except Exception as fault:
+            raise Unavailable(f"the token store failed: {type(fault).__name__}") from None

@@ -1,129 +1,153 @@
-"""JSON Web Tokens and the cache that makes one at a time."""
+"""Access tokens: one for each app, shared by all processes."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from channels import Unavailable
-from channels.tokens import TokenCache, jwt, signing_key
+from channels.errors import Rejected, Throttled, Unavailable, Unknown
+from channels.receipt import Reason
+from channels.tokens import LEASE, Fetched, Kept, MemoryTokens, Tokens
 
-P256 = ec.generate_private_key(ec.SECP256R1())
-RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+START = datetime(2026, 11, 11, 10, 0, tzinfo=UTC)
+HOURS = timedelta(hours=2)
 
 
-def pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+class Shop:
+    """A provider, several processes that ask it, and the clock on their wall."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.store = MemoryTokens()
+        self.calls: list[str | None] = []
+        self.answers: list[Exception] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def fetch(self, refused: str | None) -> Fetched:
+        self.calls.append(refused)
+        number = len(self.calls)
+        await self.gate.wait()
+        if self.answers:
+            raise self.answers.pop(0)
+        return Fetched(f"token-{number}", HOURS)
+
+    def process(self) -> Tokens:
+        return Tokens("app", self.store, self.fetch, clock=lambda: self.now)
 
 
-def decoded(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+async def test_all_processes_together_fetch_once() -> None:
+    shop = Shop()
+    shop.gate.clear()
+    processes = [shop.process() for _ in range(5)]
+    asking = [asyncio.create_task(p.get()) for p in processes for _ in range(10)]
+    await asyncio.sleep(0.05)
+    shop.gate.set()
+    assert set(await asyncio.gather(*asking)) == {"token-1"}
+    assert shop.calls == [None]
 
 
-def test_a_key_of_either_kind_signs_a_token_that_its_public_half_verifies() -> None:
-    for _ in range(20):  # an ES256 number that begins with a zero keeps its 32 bytes
-        head, claims, signature = jwt(P256, {"iss": "茶"}, kid="k").split(".")
-        raw = decoded(signature)
-        assert len(raw) == 64
-        pair = encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
-        P256.public_key().verify(pair, f"{head}.{claims}".encode(), ec.ECDSA(SHA256()))
-    assert json.loads(decoded(head)) == {"alg": "ES256", "typ": "JWT", "kid": "k"}
-    assert json.loads(decoded(claims)) == {"iss": "茶"}
-    head, claims, signature = jwt(RSA, {}).split(".")
-    RSA.public_key().verify(decoded(signature), f"{head}.{claims}".encode(), PKCS1v15(), SHA256())
-    assert json.loads(decoded(head))["alg"] == "RS256"
+async def test_a_token_is_replaced_shortly_before_its_end() -> None:
+    shop = Shop()
+    one, other = shop.process(), shop.process()
+    await one.get()
+    shop.now = START + HOURS - timedelta(minutes=6)
+    assert await one.get() == "token-1"
+    shop.now = START + HOURS - timedelta(minutes=5)
+    assert await one.get() == "token-2"
+    assert await other.get() == "token-2"
+    # It ended, nobody refused it.
+    assert shop.calls == [None, None]
 
 
-def test_a_key_may_come_on_one_line() -> None:
-    assert isinstance(signing_key(pem(P256).replace("\n", "\\n")), ec.EllipticCurvePrivateKey)
+async def test_a_refused_token_is_replaced_once_whoever_says_so_and_however_late() -> None:
+    shop = Shop()
+    processes: Sequence[Tokens] = [shop.process() for _ in range(4)]
+    for process in processes:
+        assert await process.get() == "token-1"
+    await asyncio.gather(*(p.refuse("token-1") for p in processes))
+    assert {await p.get() for p in processes} == {"token-2"}
+    await processes[0].refuse("token-1")
+    assert await processes[0].get() == "token-2"
+    assert shop.calls == [None, "token-1"]
 
 
-@pytest.mark.parametrize("text", ["", "secret words", pem(ec.generate_private_key(ec.SECP384R1()))])
-def test_what_is_no_key_is_refused_without_showing_it(text: str) -> None:
-    with pytest.raises(ValueError, match="expected a private key") as caught:
-        signing_key(text)
-    assert not text or text not in str(caught.value)
+async def test_a_process_that_dies_while_fetching_holds_the_others_up_no_longer_than_its_lease() -> None:
+    shop = Shop()
+    assert await shop.store.put("app", Kept(1, fetching_until=START + LEASE))
+    waiting = asyncio.create_task(shop.process().get())
+    await asyncio.sleep(0.15)
+    assert not waiting.done()
+    assert shop.calls == []
+    shop.now = START + LEASE
+    assert await asyncio.wait_for(waiting, 10) == "token-1"
 
 
-async def test_all_who_wait_get_the_one_token_that_is_made() -> None:
-    made = 0
-
-    async def make() -> tuple[str, float]:
-        nonlocal made
-        made += 1
-        await asyncio.sleep(0.01)
-        return f"t{made}", 100
-
-    now = [0.0]
-    cache = TokenCache(make, clock=lambda: now[0])
-    assert set(await asyncio.gather(*(cache.get() for _ in range(9)))) == {"t1"}
-    now[0] = 99
-    assert await cache.get() == "t1"
-    now[0] = 100
-    assert await cache.get() == "t2"
-
-
-async def test_a_refused_token_is_replaced_and_a_late_refusal_does_not_cost_the_new_one() -> None:
-    tokens = iter(["t1", "t2", "t3"])
-
-    async def make() -> tuple[str, float]:
-        return next(tokens), 100
-
-    cache = TokenCache(make)
-    first = await cache.get()
-    cache.refuse(first)
-    assert await cache.get() == "t2"
-    cache.refuse(first)
-    assert await cache.get() == "t2"
-    assert "t2" not in repr(cache)
+@pytest.mark.parametrize(
+    ("trouble", "outcome"),
+    [
+        (Unavailable("ConnectError"), Unavailable("no access token: unavailable: ConnectError")),
+        (Unknown("ReadTimeout"), Unavailable("no access token: unknown: ReadTimeout")),
+        (Rejected(Reason.CREDENTIALS, "errcode 40125"), Rejected(Reason.CREDENTIALS, "errcode 40125")),
+        (Throttled(timedelta(minutes=1)), Throttled(timedelta(minutes=1))),
+    ],
+)
+async def test_a_failure_is_everybody_s_and_the_next_one_tries_again(
+    trouble: Exception, outcome: Exception
+) -> None:
+    shop = Shop()
+    shop.answers = [trouble]
+    process = shop.process()
+    found = await asyncio.gather(*(process.get() for _ in range(20)), return_exceptions=True)
+    assert found == [outcome] * 20
+    assert shop.calls == [None]
+    assert await shop.process().get() == "token-2"
 
 
-async def test_a_token_that_could_not_be_made_is_tried_for_again() -> None:
-    answers: list[tuple[str, float] | Unavailable] = [Unavailable("down"), ("t", 1)]
+async def test_a_store_that_fails_is_unavailable_and_does_not_quote_itself() -> None:
+    class Broken(MemoryTokens):
+        async def get(self, name: str) -> Kept | None:
+            raise OSError("the row token-1")
 
-    async def make() -> tuple[str, float]:
-        answer = answers.pop(0)
-        if isinstance(answer, Unavailable):
-            raise answer
-        return answer
-
-    cache = TokenCache(make)
-    with pytest.raises(Unavailable):
-        await cache.get()
-    assert await cache.get() == "t"
+    shop = Shop()
+    tokens = Tokens("app", Broken(), shop.fetch)
+    with pytest.raises(Unavailable) as caught:
+        await tokens.get()
+    assert str(caught.value) == "unavailable: the token store failed: OSError"
+    assert shop.calls == []
 
 
-async def test_all_who_wait_get_the_one_failure() -> None:
-    made = 0
+async def test_who_was_too_slow_uses_its_token_and_leaves_the_newer_one_in_place() -> None:
+    shop = Shop()
+    shop.gate.clear()
+    slow = asyncio.create_task(shop.process().get())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    shop.now = START + LEASE
+    quick = asyncio.create_task(shop.process().get())
+    await asyncio.sleep(0.01)
+    shop.gate.set()
+    assert {await slow, await quick} == {"token-1", "token-2"}
+    kept = await shop.store.get("app")
+    assert kept is not None
+    assert kept.value == "token-2"
 
-    async def make() -> tuple[str, float]:
-        nonlocal made
-        made += 1
-        await asyncio.sleep(0.01)
-        raise Unavailable("down")
 
-    cache = TokenCache(make)
-    found = await asyncio.gather(*(cache.get() for _ in range(9)), return_exceptions=True)
-    assert [type(each) for each in found] == [Unavailable] * 9
-    assert made == 1
+async def test_the_memory_store_keeps_only_what_follows_on_what_is_there() -> None:
+    store = MemoryTokens()
+    assert not await store.put("a", Kept(2))
+    assert await store.put("a", Kept(1))
+    assert not await store.put("a", Kept(1))
+    assert await store.put("b", Kept(1, "other"))
+    assert await store.put("a", Kept(2, "new"))
+    assert await store.get("a") == Kept(2, "new")
 
 
-async def test_one_who_gives_up_does_not_take_the_token_from_the_others() -> None:
-    async def make() -> tuple[str, float]:
-        await asyncio.sleep(0.02)
-        return "t", 1
-
-    cache = TokenCache(make)
-    impatient, patient = asyncio.create_task(cache.get()), asyncio.create_task(cache.get())
-    await asyncio.sleep(0.005)
-    impatient.cancel()
-    assert await patient == "t"
-    assert impatient.cancelled()
+def test_no_token_shows() -> None:
+    kept = Kept(1, "a-secret-token", START)
+    shown = f"{kept} {replace(kept, version=2)!r} {Fetched('a-secret-token', HOURS)}"
+    assert "a-secret-token" not in shown
