@@ -35,7 +35,8 @@ async def ready(world: World) -> None:
 async def test_who_enters_the_segment_enters_the_journey_at_the_instant_of_the_event(world: World) -> None:
     await ready(world)
     await world.event("order.paid", timedelta(minutes=5), total=7)
-    await world.event("order.paid", timedelta(minutes=5, seconds=10), total=8)
+    await world.route(timedelta(minutes=5, seconds=10))
+    await world.event("order.paid", timedelta(minutes=5, seconds=20), total=8)
     await world.route(timedelta(minutes=5, seconds=30))
     (one,) = await world.enrolments("joined")
     assert one.entered_at == START + timedelta(minutes=5)
