@@ -255,15 +255,19 @@ async def get_file(request: Request, job_id: UUID) -> StreamingResponse:
     return StreamingResponse(_parts(database, job.id), media_type=kind)
 
 
+class FileGone(Exception):
+    """The connection ends here."""
+
+
 async def _parts(database: AsyncEngine, job_id: str) -> AsyncIterator[bytes]:
-    number = 0
-    while True:
+    async with database.connect() as connection:
+        count = await jobs.parts(connection, job_id)
+    for number in range(count):
         async with database.connect() as connection:
             data = await jobs.part(connection, job_id, number)
-        if data is None:
-            return
+        if data is None:  # somebody was erased: half a file must not look like a whole one
+            raise FileGone("the file went while it was fetched")
         yield data
-        number += 1
 
 
 async def _rejects(database: AsyncEngine, job_id: str) -> AsyncIterator[bytes]:

@@ -18,6 +18,7 @@ from engine.cli.session import (
     counted,
     on_database,
     print_json,
+    refuse,
 )
 from engine.customers.applied import identity_rules
 from engine.customers.lookup import spellings
@@ -60,7 +61,9 @@ def erase(
     format: FormatOption = Format.text,
 ) -> None:
     """Erase a person: what runs ends, what is personal goes, their addresses are not used again."""
-    if not yes and sys.stdin.isatty() and not typer.confirm(f"Erase {customer} for good?"):
+    if not yes and not sys.stdin.isatty():
+        refuse("erase", "nobody can be asked here: --yes erases for good")
+    if not yes and not typer.confirm(f"Erase {customer} for good?"):
         raise typer.Exit(1)
 
     async def work(database: AsyncEngine) -> Erased:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,9 +24,12 @@ from engine.cli.session import (
 )
 from engine.core.calendar import zone_of
 from engine.customers.applied import applied
+from engine.customers.rfm import recompute_rfm
 from engine.ingest.recomputing import KINDS, Done, Recomputed, RecomputeError, recompute
 from engine.language.scalars import read_date, read_instant
+from engine.store import clock
 from engine.store.derived import Kind
+from engine.store.rfm import Recomputed as Scored
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncEngine
@@ -38,6 +41,7 @@ class What(StrEnum):
     segments = "segments"
     stages = "stages"
     tags = "tags"
+    rfm = "rfm"
     all = "all"
 
 
@@ -45,6 +49,7 @@ _KINDS: dict[What, tuple[Kind, ...]] = {
     What.segments: ("segment",),
     What.stages: ("stage",),
     What.tags: ("tag",),
+    What.rfm: (),
     What.all: KINDS,
 }
 
@@ -61,9 +66,9 @@ def command(
     project: ProjectOption = None,
     format: FormatOption = Format.text,
 ) -> None:
-    """Look at every customer anew: who is in which segment and stage, who has a tag by a rule."""
+    """Look at every customer anew: segments, stages, tags of rules, and RFM scores."""
 
-    async def work(database: AsyncEngine) -> Recomputed:
+    async def work(database: AsyncEngine) -> tuple[Recomputed | None, Scored | None]:
         at = None
         if as_of is not None:
             async with database.connect() as connection:
@@ -71,23 +76,40 @@ def command(
             at = _instant(as_of, zone)
         shown = _progress if sys.stderr.isatty() else lambda done: None
         try:
-            return await recompute(database, _KINDS[what], at, afresh=afresh, heard=shown)
+            looked = None
+            if what is not What.rfm:
+                looked = await recompute(database, _KINDS[what], at, afresh=afresh, heard=shown)
+            return looked, await _score(database, at) if what in (What.rfm, What.all) else None
         except RecomputeError as error:
             raise CommandError(str(error)) from None
 
-    found = on_database("recompute", work)
+    looked, scored = on_database("recompute", work)
+    if looked is None and scored is None:
+        refuse("recompute", "the catalogue that is applied declares no `rfm`")
     if format is Format.json:
-        print_json(
-            {
-                "as_of": found.as_of,
-                "done": [
-                    {"kind": d.place[0], "name": d.place[1], "came": d.came, "went": d.went, "quiet": d.quiet}
-                    for d in found.done
-                ],
-            }
-        )
+        print_json(_data(looked, scored))
     else:
-        say(_lines(found))
+        say(_lines(looked, scored))
+
+
+async def _score(database: AsyncEngine, at: datetime | None) -> Scored | None:
+    if at is None:
+        async with database.connect() as connection:
+            at = (await clock.load(connection)).now()
+    return await recompute_rfm(database, at)
+
+
+def _data(looked: Recomputed | None, scored: Scored | None) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    if looked is not None:
+        data["as_of"] = looked.as_of
+        data["done"] = [
+            {"kind": d.place[0], "name": d.place[1], "came": d.came, "went": d.went, "quiet": d.quiet}
+            for d in looked.done
+        ]
+    if scored is not None:
+        data["rfm"] = {"customers": scored.base, "changed": scored.written, "gone": scored.gone}
+    return data
 
 
 def _instant(text: str, zone: str) -> datetime:
@@ -104,7 +126,14 @@ def _progress(done: Done) -> None:
     print(f"\r{kind} {name}: {done.came + done.went:,} changes", end="", file=sys.stderr, flush=True)
 
 
-def _lines(found: Recomputed) -> Iterator[str]:
+def _lines(looked: Recomputed | None, scored: Scored | None) -> Iterator[str]:
+    if looked is not None:
+        yield from _looked(looked)
+    if scored is not None:
+        yield f"  rfm: {scored.base:,} customers scored, {counted(scored.written, 'change')}"
+
+
+def _looked(found: Recomputed) -> Iterator[str]:
     yield f"as of {instant(found.as_of)} (UTC)"
     for done in found.done:
         kind, name = done.place

@@ -67,7 +67,9 @@ def show(
             at = None if as_of is None else _instant(as_of, known.installation.time_zone)
             found = await rfm.standing(connection, at)
         if found is None:
-            raise CommandError("nothing was computed yet; `--as-of` looks without keeping")
+            raise CommandError(
+                "nothing was computed yet: `kairos recompute rfm` does it, `--as-of` looks without keeping"
+            )
         return found
 
     found = on_database("rfm show", work)

@@ -18,7 +18,7 @@ from engine.core.inputs import Control
 from engine.core.wire import to_json
 from engine.ingest.close import end_enrolments
 from engine.ingest.wakes import Wake, starts_of
-from engine.store import clock, enrolments, erasing, identities, profiles, starts, suppressions
+from engine.store import clock, enrolments, erasing, identities, jobs, profiles, starts, suppressions
 from engine.store.database import in_transaction
 from engine.store.enrolments import End, Enrolment
 from engine.store.identities import Identity
@@ -89,9 +89,12 @@ async def erase_person(
             break
         await asyncio.sleep(_LOOK)
         waited += _LOOK
-    await in_transaction(
-        database, lambda c: erasing.erase(c, person.profile_ids, person.enrolment_ids, person.own)
-    )
+
+    async def finish(connection: AsyncConnection) -> None:
+        await erasing.erase(connection, person.profile_ids, person.enrolment_ids, person.own)
+        await jobs.forget_files(connection)
+
+    await in_transaction(database, finish)
     return Erased(profile_id, done.ended, done.suppressed, done.touched, sending)
 
 

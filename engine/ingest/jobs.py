@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,9 @@ async def _import(database: AsyncEngine, job: Job) -> None:
         path = Path(folder) / "file"
         await _fetch(database, job.id, path)
         given = job.options
-        file = open_source(path, given.get("encoding"), given.get("delimiter"), given.get("layout"))
+        file = await asyncio.to_thread(
+            open_source, path, given.get("encoding"), given.get("delimiter"), given.get("layout")
+        )
         if "mapping" not in given:
             job = await _mapped(database, job, file)
         try:
@@ -75,7 +78,7 @@ async def _fetch(database: AsyncEngine, job_id: str, path: Path) -> None:
                 data = await jobs.part(connection, job_id, number)
             if data is None:
                 return
-            file.write(data)
+            await asyncio.to_thread(file.write, data)
             number += 1
 
 
@@ -141,6 +144,7 @@ async def _export(database: AsyncEngine, job: Job) -> None:
                 number, waiting = number + 1, waiting[PART:]
         await _put(database, job.id, number, waiting)
         async with database.begin() as connection:
+            await _still(connection, job.id)
             await jobs.change(
                 connection, job.id, state="done", done=count, total=count, counts={"rows": count}
             )
@@ -148,7 +152,15 @@ async def _export(database: AsyncEngine, job: Job) -> None:
 
 async def _put(database: AsyncEngine, job_id: str, number: int, data: bytes) -> None:
     async with database.begin() as connection:
+        await _still(connection, job_id)
         await jobs.put_part(connection, job_id, number, data)
+
+
+async def _still(connection: AsyncConnection, job_id: str) -> None:
+    """The job is still to be done: somebody may have been erased who is in what was read."""
+    found = await jobs.get(connection, job_id, lock=True)
+    if found is None or found.over:
+        raise Elsewhere("the job is over")
 
 
 async def _group(connection: AsyncConnection, options: dict[str, Any]) -> Group:

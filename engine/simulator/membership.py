@@ -32,12 +32,21 @@ class Membership:
     def __init__(self, run: Simulation) -> None:
         self._run = run
         self._segments = [(name, in_segment(name)) for name in run.surroundings.catalogue.segments]
-        self._always, self._windows = _clocks(run.definitions)
+        staged = run.heard("stage.changed") and bool(run.definitions.stages)
+        self._stage = compile_expression("stage()") if staged else None
+        self._always, self._windows = _clocks(run.definitions, staged)
 
     def inside(self, person: Person, at: datetime) -> frozenset[str]:
         """The segments that the customer is in."""
         facts = self._run.facts_of(person, at, None, None)
         return frozenset(name for name, condition in self._segments if condition(facts) is True)
+
+    def stage(self, person: Person, at: datetime) -> str | None:
+        """The stage that the customer is in; None where nobody asks."""
+        if self._stage is None:
+            return None
+        found = self._stage(self._run.facts_of(person, at, None, None))
+        return found if isinstance(found, str) else None
 
     def next_look(self, person: Person, at: datetime) -> datetime | None:
         """The next full hour at which time alone may have changed something; None if it cannot."""
@@ -57,10 +66,10 @@ def _full_hour(instant: datetime) -> datetime:
     return instant.replace(minute=0, second=0, microsecond=0)
 
 
-def _clocks(definitions: Definitions) -> tuple[bool, tuple[tuple[str, timedelta], ...]]:
-    """Whether segments ask for the time itself, and the (event, length) over which they count."""
+def _clocks(definitions: Definitions, staged: bool) -> tuple[bool, tuple[tuple[str, timedelta], ...]]:
+    """Whether segments, or stages too, ask for the time itself; the (event, length) over which they count."""
     always, windows = False, dict[tuple[str, timedelta], None]()
-    for text in _texts(definitions):
+    for text in _texts(definitions, staged):
         for node in walk(parse(text)):
             match node:
                 case Now() | Call("days_since"):
@@ -72,9 +81,11 @@ def _clocks(definitions: Definitions) -> tuple[bool, tuple[tuple[str, timedelta]
     return always, tuple(windows)
 
 
-def _texts(definitions: Definitions) -> Iterable[str]:
-    """What segments say, and what they use."""
+def _texts(definitions: Definitions, staged: bool) -> Iterable[str]:
+    """What segments, or stages too, say, and what they use."""
     waiting, seen = list(definitions.segments.values()), set[tuple[str, str]]()
+    if staged:
+        waiting += [where for _, where in definitions.stages if where is not None]
     while waiting:
         text = waiting.pop()
         yield text

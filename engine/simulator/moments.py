@@ -55,7 +55,8 @@ class Moments:
             for journey in by_kind.get("audience", ())
             if journey.plan.trigger.cron is not None or journey.plan.trigger.at is not None
         ]
-        self._membership = Membership(run) if run.heard("segment.entered", "segment.left") else None
+        heard = run.heard("segment.entered", "segment.left", "stage.changed")
+        self._membership = Membership(run) if heard else None
         self.any = bool(self._quiet or self._dated or self._launched or self._membership)
 
     # --- what happens to a customer ---------------------------------------------------------------------
@@ -64,6 +65,7 @@ class Moments:
         """The customer is there from `at` on: whatever they are in already they do not enter."""
         if self._membership is not None:
             person.awaited.inside = self._membership.inside(person, at)
+            person.awaited.stage = self._membership.stage(person, at)
         person.awaited.next_at = at
 
     def saw(self, person: Person, event: SimulatedEvent) -> None:
@@ -96,20 +98,30 @@ class Moments:
         return fired
 
     def look(self, person: Person, at: datetime) -> bool:
-        """Notices who has entered or left a segment; whether there was anything."""
+        """Notices who has entered or left a segment, or is in another stage; whether there was anything."""
         awaited, membership = person.awaited, self._membership
         if membership is None:
             return False
         before = frozenset[str]() if awaited.inside is None else awaited.inside
         awaited.inside = now = membership.inside(person, at)
+        was, awaited.stage = awaited.stage, membership.stage(person, at)
         if self._run.since is not None and at < self._run.since:
             return False
+        moved = awaited.stage != was and awaited.stage is not None
+        if moved:
+            self._run.emit(
+                person,
+                "stage.changed",
+                at,
+                {"stage": awaited.stage, "before": was},
+                f"{person.key}/stage/{awaited.stage}/{at.isoformat()}",
+            )
         for name, segments in (("segment.left", before - now), ("segment.entered", now - before)):
             for segment in sorted(segments):
                 self._run.emit(
                     person, name, at, {"segment": segment}, f"{person.key}/{name}/{segment}/{at.isoformat()}"
                 )
-        return before != now
+        return before != now or moved
 
     def plan_ahead(self, person: Person, at: datetime) -> None:
         """Works out when to look at this customer again, after all of `at`."""

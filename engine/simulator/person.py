@@ -129,6 +129,8 @@ class Awaited:
     """Journey to its last moment."""
     inside: frozenset[str] | None = None
     """Segments that the customer is in; None before the first look."""
+    stage: str | None = None
+    """The stage that was seen last, by hand or by rule."""
     next_at: datetime | None = None
 
 

@@ -132,6 +132,7 @@ def _update(run: Simulation, enrolment: Enrolment, step: Effect, at: datetime, f
     if stage is None:
         return
     before, person.stage = compile_expression("stage()")(facts), stage
+    person.awaited.stage = stage
     if stage != before:
         run.emit(
             person, "stage.changed", at, {"stage": stage, "before": before}, f"{enrolment.id}/{step.id}/stage"

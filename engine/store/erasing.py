@@ -44,8 +44,6 @@ _ERASE: Final = (
     f"DELETE FROM entry_states WHERE {_MINE}",
     f"DELETE FROM crowd_members WHERE {_MINE}",
     f"DELETE FROM webhook_outbox WHERE {_MINE}",
-    # Exports that wait to be fetched may hold anybody; they are made again at a word.
-    "DELETE FROM job_parts p USING jobs j WHERE p.job_id = j.id AND j.kind = 'export'",
     # Ids that clients chose may say more than they should; ours takes their place.
     f"""UPDATE events SET properties = '{{}}', message_id = CAST(event_id AS text), error = NULL,
         routed_at = coalesce(routed_at, now()) WHERE {_MINE}""",

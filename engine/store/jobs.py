@@ -233,11 +233,36 @@ async def part(connection: AsyncConnection, job_id: str, number: int) -> bytes |
     return found
 
 
+async def parts(connection: AsyncConnection, job_id: str) -> int:
+    """How many parts a job's file has."""
+    result = await connection.execute(
+        sa.text("SELECT count(*) FROM job_parts WHERE job_id = CAST(:id AS uuid)"), {"id": job_id}
+    )
+    return int(result.scalar_one())
+
+
 async def drop_parts(connection: AsyncConnection, job_id: str) -> None:
     """Forgets a job's file."""
     await connection.execute(
         sa.text("DELETE FROM job_parts WHERE job_id = CAST(:id AS uuid)"), {"id": job_id}
     )
+
+
+async def forget_files(connection: AsyncConnection) -> None:
+    """Forgets the files of all jobs, which may hold anybody; those that are not over fail and
+    can be asked for again."""
+    await connection.execute(
+        sa.text("""
+            UPDATE jobs SET state = 'failed', finished_at = now(), touched_at = now(),
+                error = 'somebody was erased meanwhile: ask for it again'
+            WHERE state IN ('waiting', 'running') AND (
+                kind = 'export' OR NOT complete OR EXISTS (SELECT FROM job_parts p WHERE p.job_id = jobs.id))
+        """)
+    )
+    await connection.execute(
+        sa.text("UPDATE jobs SET options = options - 'where' WHERE state IN ('done', 'failed')")
+    )
+    await connection.execute(sa.text("DELETE FROM job_parts"))
 
 
 async def forget_old(connection: AsyncConnection, files: timedelta, rows: timedelta) -> None:
