@@ -159,6 +159,11 @@ async def _import(database: AsyncEngine, how: How) -> tuple[Job | Looked, Mapped
     file = open_source(how.path, how.encoding, how.delimiter)
     async with database.connect() as connection:
         known = await applied(connection)
+    if not known.text:
+        raise CannotImport(
+            "nothing was applied yet: `kairos apply` first, so that it is known which attributes there are "
+            "and how identifiers are read"
+        )
     mapped = _mapped(how, file, guess(how.what, file.columns, known.catalogue, how.event))
     at = _instant(how.at, known.installation.time_zone)
     if how.write_mapping is not None:

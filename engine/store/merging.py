@@ -94,6 +94,7 @@ _MOVES: Final = (
 )
 _ROW: Final = """jsonb_build_object('external_id', p.external_id, 'attributes', p.attributes,
     'addresses', p.addresses, 'provenance', p.provenance, 'tags', to_jsonb(p.tags), 'stage', p.stage,
+    'lists', (SELECT coalesce(jsonb_agg(s.segment), '[]') FROM static_segments s WHERE s.profile_id = p.id),
     'time_zone', p.time_zone, 'locale', p.locale, 'grants', (
         SELECT coalesce(jsonb_agg(to_jsonb(g)), '[]') FROM tag_grants g WHERE g.profile_id = p.id))"""
 _KEEP = sa.text(f"""
@@ -255,7 +256,15 @@ _RESTORE = """UPDATE profiles SET merged_into = NULL, external_id = :external_id
 _REST = """UPDATE profiles SET
     external_id = CASE WHEN external_id = :external_id THEN :own ELSE external_id END,
     tags = ARRAY(SELECT t FROM unnest(tags) t WHERE t <> ALL (CAST(:tags AS text[])) ORDER BY t),
+    stage = CASE WHEN stage IS NOT DISTINCT FROM :stage THEN :own_stage ELSE stage END,
     updated_at = now() WHERE id = :survivor"""
+_GIVEN_SINCE = """UPDATE profiles p SET tags = ARRAY(
+        SELECT t FROM (SELECT unnest(p.tags) AS t UNION
+            SELECT g.tag FROM tag_grants g WHERE g.profile_id = p.id) known ORDER BY t)
+    WHERE p.id = :survivor"""
+_LISTS = """INSERT INTO static_segments (segment, profile_id)
+    SELECT segment, CAST(:loser AS uuid) FROM unnest(CAST(:lists AS text[])) AS segment
+    ON CONFLICT DO NOTHING"""
 
 
 async def undo(connection: AsyncConnection, done: Merge, by: str | None, sources: Sequence[str] = ()) -> None:
@@ -290,6 +299,8 @@ async def undo(connection: AsyncConnection, done: Merge, by: str | None, sources
             "survivor": survivor,
             "external_id": was["external_id"],
             "own": other["external_id"],
+            "stage": was["stage"],
+            "own_stage": other["stage"],
             "tags": sorted(set(was["tags"]) - set(other["tags"])),
         },
     )
@@ -298,6 +309,8 @@ async def undo(connection: AsyncConnection, done: Merge, by: str | None, sources
         await connection.execute(
             sa.text(statement), _used(statement, {"loser": loser, "survivor": survivor, **grants})
         )
+    await connection.execute(sa.text(_GIVEN_SINCE), {"survivor": survivor})
+    await connection.execute(sa.text(_LISTS), {"loser": loser, "lists": was.get("lists", [])})
     await tags.set_first(connection, (survivor, loser))
     # That there are two again is nothing that one of them did.
     await rechecks.add(connection, (survivor, loser), quiet=True)

@@ -40,6 +40,12 @@ steps:
 """
 
 
+def test_before_the_first_apply_nothing_is_imported(kairos: Kairos, folder: Path) -> None:
+    (folder / "people.csv").write_text("会员号\nm-1\n", encoding="utf-8")
+    said = kairos("import", "customers", str(folder / "people.csv"), code=2, text=True)
+    assert "`kairos apply` first" in said
+
+
 @pytest.fixture
 def shop(kairos: Kairos, folder: Path) -> Kairos:
     (folder / "kairos.yaml").write_text("time_zone: Asia/Shanghai\nidentities: {phone_region: CN}\n")

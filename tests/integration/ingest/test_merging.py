@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from engine.core.identity import event_id, profile_key
 from engine.customers.review import decide, undo
 from engine.ingest.intake import Accepted, accept
+from engine.ingest.merging import undo_merge
 from engine.store import (
     consents,
     deliveries,
@@ -28,7 +29,7 @@ from engine.store import (
 from engine.store.consents import Consent
 from engine.store.deliveries import NewDelivery, Settlement
 from engine.store.events import NewEvent
-from tests.integration.ingest.world import START, World
+from tests.integration.ingest.world import CATALOGUE, START, World
 
 PHONE = "+8613800138000"
 WELCOME = """
@@ -182,6 +183,32 @@ async def test_everything_goes_along_and_comes_back_when_the_merge_is_undone(wor
     async with database.begin() as connection:
         assert await owner(connection, "anonymous_id", "a-1") == visitor
         assert await owner(connection, "external_id", "c-1") == customer
+
+
+async def test_undoing_gives_back_lists_that_both_were_on_and_the_stage_of_each(world: World) -> None:
+    await world.apply(WELCOME, catalogue=CATALOGUE + "segments: {testers: {list: true}}\n")
+    await say(world.database, identify(visitor="a-1", segments=["testers"], tags=["vip"]))
+    await say(world.database, identify("c-1", segments=["testers"]), after=1)
+    async with world.database.begin() as connection:
+        customer = await owner(connection, "external_id", "c-1")
+        await profiles.change_batch(connection, [profiles.Change(customer, stage="gold")])
+    await say(world.database, identify("c-1", "a-1"), after=2)
+    await say(world.database, identify("c-1", tags=["vip"]), after=3)
+    async with world.database.begin() as connection:
+        ((merge_id, survivor, loser),) = (
+            await connection.execute(
+                sa.text("SELECT id, CAST(survivor AS text), CAST(loser AS text) FROM merges")
+            )
+        ).all()
+        assert (await profiles.get_batch(connection, [survivor]))[survivor].stage == "gold"
+    await undo_merge(world.database, merge_id)
+    async with world.database.begin() as connection:
+        found = await profiles.get_batch(connection, [survivor, loser])
+        assert {found[customer].stage, *(each.stage for each in found.values())} == {"gold", None}
+        assert found[customer].stage == "gold"
+        lists = await segments.of_profiles(connection, [survivor, loser])
+        assert lists == {survivor: {"testers"}, loser: {"testers"}}
+        assert "vip" in found[survivor].tags
 
 
 async def test_two_customers_who_share_a_phone_are_put_on_the_list_and_not_merged(world: World) -> None:
