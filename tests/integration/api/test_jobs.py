@@ -15,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.cli.applying import apply_project
 from engine.ingest import jobs as working
+from engine.ingest.erasure import erase_leftovers, erase_person
 from engine.ingest.importing import Importer
 from engine.language.project import check_project
-from engine.store import jobs
+from engine.store import identities, jobs
 from tests.integration.api.shop import FILES, Shop, make_shop
 from tests.integration.api.test_management import operator, reader
 from workers.jobs import run_jobs
@@ -141,6 +142,27 @@ async def test_profiles_are_exported_and_fetched(
     assert (refused.status_code, "personal" in refused.json()["detail"]) == (422, True)
     assert (await operator.post("/exports", json={"segment": "nobody"})).status_code == 404
     assert (await reader.post("/exports", json={"all": True})).status_code == 403
+
+
+async def test_erasing_takes_files_of_jobs_once_and_fails_what_is_under_way(
+    shop: Shop, operator: httpx.AsyncClient, database: AsyncEngine
+) -> None:
+    ready = (await operator.post("/exports", json={"all": True, "personal": True})).json()["id"]
+    upload = (await operator.post("/imports", params={"kind": "customers"}, content=PEOPLE)).json()["id"]
+    await working.work_off(database, ready)
+    assert (await operator.get(f"/exports/{ready}/file")).status_code == 200
+    async with database.begin() as connection:
+        person = (await identities.find_batch(connection, [("external_id", "c-17")]))["external_id", "c-17"]
+    await erase_person(database, person)
+    assert (await operator.get(f"/exports/{ready}/file")).status_code == 404
+    failed = (await operator.get(f"/imports/{upload}")).json()
+    assert (failed["state"], "erased" in failed["error"]) == ("failed", True)
+    await working.work_off(database, upload)  # a worker that had it on its list does nothing
+    again = (await operator.post("/exports", json={"all": True, "personal": True})).json()["id"]
+    await working.work_off(database, again)
+    assert await erase_leftovers(database) == 1
+    kept = await operator.get(f"/exports/{again}/file")
+    assert (kept.status_code, "ada@example.com" in kept.text) == (200, False)
 
 
 async def test_an_import_that_a_worker_did_not_finish_is_taken_up(
