@@ -224,8 +224,10 @@ async def run(
             if found != before:
                 moved_at = now
             progress(found, ticking.logical(now))
+            # Moments may still come after the last message, up to the end.
+            over = found.over and now > end_at
             if sending.done() and (
-                sending.exception() is not None or found.over or now > max(end_at, moved_at) + patience
+                sending.exception() is not None or over or now > max(end_at, moved_at) + patience
             ):
                 break
             with suppress(TimeoutError):
