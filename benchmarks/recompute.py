@@ -1,6 +1,7 @@
-"""Stages of everybody looked at anew, against one SQL statement that somebody writes by hand.
+"""Stages and RFM of everybody looked at anew, each against one SQL statement that somebody writes by hand.
 
-Both find who is in another stage than was seen last, write it down with its history, and leave an event each.
+RFM begins with an empty table each time, by hand with `ntile`, which tells equal values apart. Of stages both
+find who is in another stage than was seen last, write it down with its history, and leave an event each.
 Before every run one customer in fifty is put into a stage that is wrong, and what the run before left is
 taken away again.
 """
@@ -17,12 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from benchmarks.customers import EVENTS, FILES, NOW, PEOPLE, fill
 from benchmarks.findings import Finding, compared
 from benchmarks.lab import Lab, apply, opened
+from engine.customers.rfm import recompute_rfm
 from engine.ingest.recomputing import recompute
 
 PROJECT: Final = {
     **FILES,
     "journeys/catalog.yaml": FILES["journeys/catalog.yaml"]
     + """
+rfm: {event: order.paid, money: total}
 stages:
   - {name: aware}
   - {name: interested, where: 'count("page.viewed", "365d") > 0'}
@@ -78,6 +81,24 @@ BY_HAND: Final = """
 """
 
 
+RFM_BY_HAND: Final = """
+    WITH measured AS (
+        SELECT profile_id, max(occurred_at) AS last_at, count(*) AS orders,
+            sum((properties ->> 'total')::numeric) AS money
+        FROM events WHERE name = 'order.paid' AND occurred_at <= :now GROUP BY profile_id),
+    scored AS (
+        SELECT profile_id, ntile(5) OVER (ORDER BY last_at) AS recency,
+            ntile(5) OVER (ORDER BY orders) AS frequency, ntile(5) OVER (ORDER BY money) AS monetary
+        FROM measured)
+    INSERT INTO rfm (profile_id, recency, frequency, monetary, segment, computed_at)
+    SELECT profile_id, recency, frequency, monetary, CASE
+            WHEN frequency >= 4 AND monetary >= 4 THEN 'loyal-fans' WHEN monetary >= 4 THEN 'true-love-fans'
+            WHEN frequency >= 4 THEN 'strong-fans' WHEN frequency = 3 OR monetary = 3 THEN 'ordinary-fans'
+            ELSE 'potential-fans' END, :now
+    FROM scored
+"""
+
+
 async def run(lab: Lab) -> list[Finding]:
     """The rate of a nightly look at everybody, in profiles a second."""
     size = lab.sized(PEOPLE, 5_000)
@@ -94,8 +115,18 @@ async def run(lab: Lab) -> list[Finding]:
                 count, seconds = await (_ours(database) if turn else _theirs(database))
                 changes.add(count)
                 (ours if turn else theirs).append(size / seconds)
+        scored, by_hand = await _rfm(database, size, lab.pairs)
     assert len(changes) == 1, f"they change differently: {changes}"
     return [
+        compared(
+            f"RFM of {size:,} customers computed anew",
+            "one SQL statement written by hand",
+            scored,
+            by_hand,
+            0.5,
+            "at least",
+            unit="profiles a second",
+        ),
         compared(
             f"stages of {size:,} customers computed anew, changes written with history and events",
             "one SQL statement written by hand that does the same",
@@ -105,8 +136,25 @@ async def run(lab: Lab) -> list[Finding]:
             "at least",
             unit="profiles a second",
             notes=[f"{changes.pop():,} are in another stage each time", f"{EVENTS} events a profile"],
-        )
+        ),
     ]
+
+
+async def _rfm(database: AsyncEngine, size: int, pairs: int) -> tuple[list[float], list[float]]:
+    rates: tuple[list[float], list[float]] = ([], [])
+    for number in range(pairs):
+        for turn in (0, 1) if number % 2 else (1, 0):
+            async with database.begin() as connection:
+                await connection.execute(sa.text("TRUNCATE rfm"))
+            began = time.perf_counter()
+            if turn == 0:
+                await recompute_rfm(database, NOW)
+            else:
+                async with database.begin() as connection:
+                    await connection.execute(sa.text("SET LOCAL work_mem = '256MB'"))
+                    await connection.execute(sa.text(RFM_BY_HAND), {"now": NOW})
+            rates[turn].append(size / (time.perf_counter() - began))
+    return rates
 
 
 async def _spoil(database: AsyncEngine) -> None:
