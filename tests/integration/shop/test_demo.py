@@ -56,7 +56,7 @@ def test_a_week_of_real_customers_comes_out_as_simulated(home: Path) -> None:
     assert "2,357 rows, 2,357 new customers" in said
     assert "Who bought again" in said
     for stage in ("lost", "repeat", "loyal", "nearing-dormancy"):
-        assert stage in said.partition("stages: ")[2].partition("\n")[0]
+        assert stage in said.rpartition("stages: ")[2].partition("\n")[0]
 
 
 @pytest.mark.timeout(300)
