@@ -7,6 +7,7 @@ signatures by code of its own: an adapter that signs wrongly must not agree with
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -68,7 +69,7 @@ def said(status: int, document: Any, retry_after: str | None = None) -> Behaviou
     return Behaviour("ok", status=status, answer=document, retry_after=retry_after)
 
 
-class FakeApi(FakeHttpSink):
+class FakeApi(FakeHttpSink, ABC):
     """Derive, and write `serve` and `upset`."""
 
     def __init__(self) -> None:
@@ -80,13 +81,13 @@ class FakeApi(FakeHttpSink):
         """Let the next message meet this."""
         self._troubles.append(kind)
 
+    @abstractmethod
     def serve(self, request: Request) -> Behaviour:
         """Answer as on a good day, and keep what was taken in `messages`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def upset(self, kind: Trouble, request: Request) -> Behaviour:
         """How this provider says `throttle`, `fail` or `reject`. May quote what it was sent."""
-        raise NotImplementedError
 
     def sends(self, request: Request) -> bool:
         """Whether this request hands over messages; only those meet trouble."""

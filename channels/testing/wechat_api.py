@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ class Refused(Exception):
         self.code, self.words = code, words
 
 
-class FakeTokenApi(FakeHttpSink):
+class FakeTokenApi(FakeHttpSink, ABC):
     """Hands out tokens, asks for them, and answers as `judge` says. `say` makes the next sends fail."""
 
     lasts = 7200
@@ -55,13 +56,13 @@ class FakeTokenApi(FakeHttpSink):
         self.token_calls += 1
         return {"access_token": f"token-{self.token}", "expires_in": self.lasts}
 
+    @abstractmethod
     def give_token(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> Any:
         """The answer to a request for a token; None if this is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def judge(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
         """Take one call and return the answer's fields, or raise `Refused`."""
-        raise NotImplementedError
 
     def take(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Behaviour:
         parts = urlsplit(path)
