@@ -26,7 +26,7 @@ from yarl import URL
 
 from channels.codes import DOWN, Meaning, Trouble, later, refused, told, word
 from channels.errors import Rejected, Unknown
-from channels.http import Answer, HttpClient
+from channels.http import Answer, HttpClient, Url
 from channels.inbound import Call, Forged, Heard, Inbound, Reply
 from channels.message import Message
 from channels.pacing import Outcome, each
@@ -105,7 +105,7 @@ class AliyunSmsSettings(Settings):
         min_length=1,
         description="Approved templates: the code, and the text with `{name}` where Aliyun has `${name}`",
     )
-    endpoint: str = Field(default="https://dysmsapi.aliyuncs.com", description="Where the API lives")
+    endpoint: Url = Field(default="https://dysmsapi.aliyuncs.com", description="Where the API lives")
     timeout: float = Field(default=10.0, gt=0, le=60, description="Seconds for one call")
     connections: int = Field(default=16, ge=1, le=500, description="Connections at most at once")
 
@@ -113,13 +113,6 @@ class AliyunSmsSettings(Settings):
     @classmethod
     def _approved(cls, templates: Mapping[str, str]) -> Mapping[str, str]:
         return check_templates(templates)
-
-    @field_validator("endpoint")
-    @classmethod
-    def _http(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("expected an address that begins with https:// or http://")
-        return url.rstrip("/")
 
 
 def sign(key_id: str, secret: str, query: Mapping[str, str], headers: Mapping[str, str]) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from pydantic import Field, FilePath, SecretStr, field_validator, model_validato
 
 from channels.codes import DOWN, Meaning, later, refused, told
 from channels.errors import ConfigurationError, Rejected, Unavailable, Unknown
-from channels.http import BODY_LIMIT, Answer
+from channels.http import BODY_LIMIT, Answer, Url
 from channels.message import Message
 from channels.pacing import Outcome, each
 from channels.port import Adapter, Capabilities, Settings
@@ -74,7 +74,7 @@ class ApnsSettings(Settings):
     environment: Literal["production", "sandbox"] = Field(
         default="production", description="Which of Apple's servers: `sandbox` is for apps run from Xcode"
     )
-    endpoint: str | None = Field(default=None, description="Another server, instead of Apple's")
+    endpoint: Url | None = Field(default=None, description="Another server, instead of Apple's")
     sound: str | None = Field(default="default", description="What the device plays; empty for silence")
     ttl: int | None = Field(
         default=None,
@@ -93,13 +93,6 @@ class ApnsSettings(Settings):
         if key is not None:
             signing_key(key.get_secret_value())
         return key
-
-    @field_validator("endpoint")
-    @classmethod
-    def _http(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("expected an address that begins with https:// or http://")
-        return None if url is None else url.rstrip("/")
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:

@@ -29,7 +29,7 @@ from pydantic import (
 
 from channels.codes import DOWN, Meaning, Trouble, later, meaning, refused, told, word
 from channels.errors import ConfigurationError, Rejected, Unavailable, Unknown
-from channels.http import Answer, HttpClient
+from channels.http import Answer, HttpClient, Url
 from channels.message import Message
 from channels.pacing import Outcome, each
 from channels.port import Adapter, Capabilities, Settings
@@ -79,7 +79,7 @@ class FcmSettings(Settings):
         default=None, description="The service account's key, the whole JSON"
     )
     service_account_file: FilePath | None = Field(default=None, description="Or the file that holds it")
-    endpoint: str = Field(default="https://fcm.googleapis.com", description="Where the API lives")
+    endpoint: Url = Field(default="https://fcm.googleapis.com", description="Where the API lives")
     ttl: int | None = Field(
         default=None, ge=0, le=2419200, description="Seconds to keep trying a device that is off; 4 weeks"
     )
@@ -92,13 +92,6 @@ class FcmSettings(Settings):
         if key is not None:
             read_account(key.get_secret_value())
         return key
-
-    @field_validator("endpoint")
-    @classmethod
-    def _http(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("expected an address that begins with https:// or http://")
-        return url.rstrip("/")
 
     @model_validator(mode="after")
     def _one_account(self) -> Self:

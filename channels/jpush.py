@@ -17,13 +17,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr
 
 from channels.codes import DOWN, Meaning, Trouble, later, refused, told, word
 from channels.errors import Rejected, Throttled, Unknown
-from channels.http import Answer, HttpClient
+from channels.http import Answer, HttpClient, Url
 from channels.message import Message
-from channels.pacing import Outcome, in_batches
+from channels.pacing import Outcome, alike_together
 from channels.port import Adapter, Capabilities, Settings
 from channels.push import collapse_id, title_and_body
 from channels.receipt import Accepted, Reason
@@ -67,16 +67,9 @@ class JpushSettings(Settings):
         description="Seconds to keep trying a device that is off; a day by default",
     )
     batch: int = Field(default=1, ge=1, le=MOST, description="Devices of one text in a call at most")
-    endpoint: str = Field(default="https://api.jpush.cn", description="Where the API lives")
+    endpoint: Url = Field(default="https://api.jpush.cn", description="Where the API lives")
     timeout: float = Field(default=10.0, gt=0, le=60, description="Seconds for one call")
     connections: int = Field(default=16, ge=1, le=500, description="Connections at most at once")
-
-    @field_validator("endpoint")
-    @classmethod
-    def _http(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("expected an address that begins with https:// or http://")
-        return url.rstrip("/")
 
 
 class JpushAdapter(Adapter):
@@ -95,29 +88,14 @@ class JpushAdapter(Adapter):
         self._authorization = f"Basic {base64.b64encode(login.encode()).decode()}"
 
     async def send(self, messages: Sequence[Message]) -> Sequence[Outcome]:
-        outcomes: dict[int, Outcome] = {}
-        open_batches: dict[tuple[str, str], list[int]] = {}
-        batches: list[list[int]] = []
-        for place, message in enumerate(messages):
-            try:
-                shown = _checked(message)
-            except Rejected as refusal:
-                outcomes[place] = refusal.with_traceback(None)
-                continue
-            batch = open_batches.get(shown)
-            if batch is None or len(batch) == self.settings.batch:
-                batch = open_batches[shown] = []
-                batches.append(batch)
-            batch.append(place)
-        sent = await in_batches(
-            [[messages[place] for place in batch] for batch in batches],
+        return await alike_together(
+            messages,
+            _checked,
             self._batch,
+            most=self.settings.batch,
             pacer=self.pacer,
             at_once=self.settings.connections,
         )
-        for batch, results in zip(batches, sent, strict=True):
-            outcomes.update(zip(batch, results, strict=True))
-        return [outcomes[place] for place in range(len(messages))]
 
     async def _batch(self, messages: Sequence[Message]) -> Sequence[Outcome]:
         settings = self.settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -127,3 +127,40 @@ async def in_batches(
                 return [Unknown(f"adapter fault: {kind}")] * len(batch)
 
     return list(await asyncio.gather(*(guarded(b) for b in batches)))
+
+
+async def alike_together(
+    messages: Sequence[Message],
+    like: Callable[[Message], Hashable],
+    send: Callable[[Sequence[Message]], Awaitable[Sequence[Outcome]]],
+    *,
+    most: int,
+    addresses_once: bool = False,
+    pacer: Pacer | None = None,
+    at_once: int = 16,
+) -> list[Outcome]:
+    """Hand messages for which `like` is equal to `send` together, at most `most`; outcomes in order.
+
+    What `like` refuses (`Rejected`) is not handed over. `addresses_once`: no two for one address in a call.
+    """
+    outcomes: dict[int, Outcome] = {}
+    open_batches: dict[Hashable, list[int]] = {}
+    batches: list[list[int]] = []
+    for place, message in enumerate(messages):
+        try:
+            sort = like(message)
+        except Rejected as refusal:
+            outcomes[place] = refusal.with_traceback(None)
+            continue
+        batch = open_batches.get(sort)
+        twice = addresses_once and any(messages[other].address == message.address for other in batch or ())
+        if batch is None or twice or len(batch) == most:
+            batch = open_batches[sort] = []
+            batches.append(batch)
+        batch.append(place)
+    sent = await in_batches(
+        [[messages[place] for place in batch] for batch in batches], send, pacer=pacer, at_once=at_once
+    )
+    for batch, results in zip(batches, sent, strict=True):
+        outcomes.update(zip(batch, results, strict=True))
+    return [outcomes[place] for place in range(len(messages))]

@@ -26,10 +26,10 @@ from standardwebhooks import Webhook
 
 from channels.codes import DOWN, PERHAPS, Meaning, Trouble, later, meaning, refused, told, word
 from channels.errors import Rejected, Unknown
-from channels.http import Answer, HttpClient
+from channels.http import Answer, HttpClient, Url
 from channels.inbound import Call, Forged, Heard, Inbound
 from channels.message import Message
-from channels.pacing import Outcome, each, in_batches
+from channels.pacing import Outcome, alike_together, each
 from channels.port import Adapter, Capabilities, Settings
 from channels.receipt import Accepted, DeliveryState, Reason, Receipt
 from channels.smtp import check_address
@@ -89,7 +89,7 @@ class ResendSettings(Settings):
     batch: int = Field(
         default=1, ge=1, le=MOST, description="Mails in a call at most; above 1 a repeat may come twice"
     )
-    endpoint: str = Field(default="https://api.resend.com", description="Where the API lives")
+    endpoint: Url = Field(default="https://api.resend.com", description="Where the API lives")
     timeout: float = Field(default=10.0, gt=0, le=60, description="Seconds for one call")
     connections: int = Field(default=8, ge=1, le=500, description="Connections at most at once")
 
@@ -109,13 +109,6 @@ class ResendSettings(Settings):
         if secret is not None:
             check_secret(secret.get_secret_value())
         return secret
-
-    @field_validator("endpoint")
-    @classmethod
-    def _http(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("expected an address that begins with https:// or http://")
-        return url.rstrip("/")
 
 
 class ResendAdapter(Adapter):
@@ -145,29 +138,19 @@ class ResendAdapter(Adapter):
     async def send(self, messages: Sequence[Message]) -> Sequence[Outcome]:
         if self.settings.batch == 1:
             return await each(messages, self._one, pacer=self.pacer, at_once=self.settings.connections)
-        outcomes: dict[int, Outcome] = {}
-        mails: dict[int, dict[str, Any]] = {}
-        for place, message in enumerate(messages):
-            try:
-                mails[place] = self._mail(message)
-            except Rejected as refusal:
-                outcomes[place] = refusal.with_traceback(None)
-        places, size = list(mails), self.settings.batch
-        batches = [places[start : start + size] for start in range(0, len(places), size)]
-        documents = {messages[place].key: mail for place, mail in mails.items()}
+        mails: dict[str, dict[str, Any]] = {}
 
-        async def together(batch: Sequence[Message]) -> Sequence[Outcome]:
-            return await self._batch(batch, [documents[message.key] for message in batch])
+        def written(message: Message) -> None:
+            mails[message.key] = self._mail(message)
 
-        sent = await in_batches(
-            [[messages[place] for place in batch] for batch in batches],
-            together,
+        return await alike_together(
+            messages,
+            written,
+            lambda batch: self._batch(batch, [mails[message.key] for message in batch]),
+            most=self.settings.batch,
             pacer=self.pacer,
             at_once=self.settings.connections,
         )
-        for batch, results in zip(batches, sent, strict=True):
-            outcomes.update(zip(batch, results, strict=True))
-        return [outcomes[place] for place in range(len(messages))]
 
     async def _one(self, message: Message) -> Accepted:
         answer = await self._call("/emails", self._mail(message), message.key)

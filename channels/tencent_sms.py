@@ -24,10 +24,10 @@ from pydantic import Field, SecretStr, field_validator
 
 from channels.codes import DOWN, PERHAPS, Meaning, Trouble, later, meaning, refused, told, word
 from channels.errors import Rejected, Throttled, Unknown
-from channels.http import Answer, HttpClient
+from channels.http import Answer, HttpClient, Url
 from channels.inbound import Call, Forged, Heard, Inbound, Reply
 from channels.message import Message
-from channels.pacing import Outcome, in_batches
+from channels.pacing import Outcome, alike_together
 from channels.port import Adapter, Capabilities, Settings
 from channels.receipt import Accepted, DeliveryState, Reason, Receipt
 from channels.sms import (
@@ -102,7 +102,7 @@ class TencentSmsSettings(Settings):
     )
     sender_id: str | None = Field(default=None, description="Sender id for messages abroad")
     region: str = Field(default="ap-guangzhou", description="Region of the API")
-    endpoint: str = Field(default="https://sms.tencentcloudapi.com", description="Where the API lives")
+    endpoint: Url = Field(default="https://sms.tencentcloudapi.com", description="Where the API lives")
     batch: int = Field(default=MOST, ge=1, le=MOST, description="Numbers of one text in a call at most")
     timeout: float = Field(default=10.0, gt=0, le=60, description="Seconds for one call")
     connections: int = Field(default=16, ge=1, le=500, description="Connections at most at once")
@@ -111,13 +111,6 @@ class TencentSmsSettings(Settings):
     @classmethod
     def _approved(cls, templates: Mapping[str, str]) -> Mapping[str, str]:
         return check_templates(templates, numbered=True)
-
-    @field_validator("endpoint")
-    @classmethod
-    def _http(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("expected an address that begins with https:// or http://")
-        return url.rstrip("/")
 
 
 def sign(secret_id: str, secret: str, host: str, timestamp: int, body: bytes) -> str:
@@ -153,32 +146,15 @@ class TencentSmsAdapter(Adapter):
         self._templates = Templates(self.settings.templates, self.settings.sign_name)
 
     async def send(self, messages: Sequence[Message]) -> Sequence[Outcome]:
-        outcomes: dict[int, Outcome] = {}
-        open_batches: dict[tuple[object, ...], list[int]] = {}
-        batches: list[list[int]] = []
-        for place, message in enumerate(messages):
-            try:
-                mainland = number(message.address).startswith("+86")
-                sort = (mainland, *self._filled(message))
-            except Rejected as refusal:
-                outcomes[place] = refusal.with_traceback(None)
-                continue
-            batch = open_batches.get(sort)
-            # A number stands once in a call: its status is found by it.
-            twice = batch is not None and any(messages[p].address == message.address for p in batch)
-            if batch is None or twice or len(batch) == self.settings.batch:
-                batch = open_batches[sort] = []
-                batches.append(batch)
-            batch.append(place)
-        sent = await in_batches(
-            [[messages[place] for place in batch] for batch in batches],
+        return await alike_together(
+            messages,
+            lambda message: (number(message.address).startswith("+86"), *self._filled(message)),
             self._batch,
+            most=self.settings.batch,
+            addresses_once=True,  # the status of a number is found by it
             pacer=self.pacer,
             at_once=self.settings.connections,
         )
-        for batch, results in zip(batches, sent, strict=True):
-            outcomes.update(zip(batch, results, strict=True))
-        return [outcomes[place] for place in range(len(messages))]
 
     def _filled(self, message: Message) -> tuple[str, tuple[str, ...]]:
         template, values = self._templates.fit(words_of(message))

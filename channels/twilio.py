@@ -20,7 +20,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from channels.codes import DOWN, Meaning, later, refused, told, word
 from channels.errors import Rejected, Unknown
-from channels.http import HttpClient
+from channels.http import HttpClient, Url
 from channels.inbound import Call, Forged, Heard, Inbound, Reply
 from channels.message import Message
 from channels.pacing import Outcome, each
@@ -77,16 +77,9 @@ class TwilioSettings(Settings):
     callback_url: SecretStr | None = Field(
         default=None, description="Public address of this adapter's callbacks, for receipts and replies"
     )
-    endpoint: str = Field(default="https://api.twilio.com", description="Where the API lives")
+    endpoint: Url = Field(default="https://api.twilio.com", description="Where the API lives")
     timeout: float = Field(default=10.0, gt=0, le=60, description="Seconds for one call")
     connections: int = Field(default=16, ge=1, le=500, description="Connections at most at once")
-
-    @field_validator("endpoint")
-    @classmethod
-    def _http(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("expected an address that begins with https:// or http://")
-        return url.rstrip("/")
 
     @field_validator("callback_url")
     @classmethod

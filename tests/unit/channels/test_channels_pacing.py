@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from channels import Accepted, Message, Outcome, Pacer, Rate, Rejected, Unavailable, Unknown, each
-from channels.pacing import in_batches
+from channels.pacing import alike_together, in_batches
 from channels.receipt import Reason
 
 
@@ -142,3 +142,35 @@ async def test_every_message_of_a_batch_takes_a_token() -> None:
 
     await in_batches([batch(3), batch(2)], send, pacer=Counting(Rate(1, timedelta(1))))
     assert taken == 5
+
+
+async def test_messages_that_are_alike_go_together_and_outcomes_stay_in_their_order() -> None:
+    calls: list[list[str]] = []
+
+    def like(message: Message) -> str:
+        if message.key == "k3":
+            raise Rejected(Reason.CONTENT, "no")
+        return "even" if int(message.key[1:]) % 2 == 0 else "odd"
+
+    async def send(batch: Sequence[Message]) -> Sequence[Outcome]:
+        calls.append([message.key for message in batch])
+        return [Accepted(message.key) for message in batch]
+
+    found = await alike_together(batch(7), like, send, most=2, at_once=1)
+    assert [each.provider_id if isinstance(each, Accepted) else None for each in found] == [
+        "k0", "k1", "k2", None, "k4", "k5", "k6",
+    ]  # fmt: skip
+    assert sorted(calls) == [["k0", "k2"], ["k1", "k5"], ["k4", "k6"]]
+
+
+async def test_an_address_stands_once_in_a_call_where_that_is_asked_for() -> None:
+    calls: list[int] = []
+
+    async def send(batch: Sequence[Message]) -> Sequence[Outcome]:
+        calls.append(len(batch))
+        return [Accepted(None) for _ in batch]
+
+    same = batch(3)
+    await alike_together(same, lambda _: 0, send, most=9)
+    await alike_together(same, lambda _: 0, send, most=9, addresses_once=True)
+    assert calls == [3, 1, 1, 1]
