@@ -243,6 +243,8 @@ def _counts(found: Job, what: What) -> Iterator[str]:
     one = "customer" if what == "customers" else "event"
     yield counted(counts.get("rows", 0), "row")
     yield counted(counts.get("new", 0), f"new {one}")
+    if counts.get("customers"):
+        yield f"for them {counted(counts['customers'], 'new customer')}"
     if counts.get("duplicates"):
         yield f"{counts['duplicates']:,} there already"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
+from rich.cells import cell_len
 
 from engine.cli.project_folder import NoProject
 from engine.sdk import ActionMistake
@@ -118,9 +119,10 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 def table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
     """Lines of a table with columns as wide as they need; the last is not padded."""
     listed = [list(titles), *[list(row) for row in rows]]
-    widths = [max(len(row[place]) for row in listed) for place in range(len(listed[0]))]
+    widths = [max(cell_len(row[place]) for row in listed) for place in range(len(listed[0]))]
     for row in listed:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(padded).rstrip()
 
 
 def say(lines: Iterable[str]) -> None:

@@ -268,12 +268,14 @@ class Importer:
         async def work(connection: AsyncConnection) -> Counter[str]:
             await _mine(connection, job.id, before)
             rules = known.installation.identities
+            made: set[str] = set()
             new = (
-                await keep(connection, source, kept, rules, known.catalogue, heeded=trigger)
+                await keep(connection, source, kept, rules, known.catalogue, heeded=trigger, made=made)
                 if kept
                 else set()
             )
             counts = self._counted(some, len(found))
+            counts["customers"] += len(made)
             counts["new"] += len(new)
             counts["duplicates"] += len(found) - len(new)
             await _advance(connection, job.id, before, some, counts)

@@ -178,10 +178,14 @@ async def keep(
     catalogue: Catalogue,
     *,
     heeded: bool = True,
+    made: set[str] | None = None,
 ) -> set[str]:
-    """Writes the messages; returns the ids of the events that are new. `heeded` is as in `NewEvent`."""
+    """Writes the messages; returns the ids of the events that are new. `heeded` is as in `NewEvent`; `made`
+    is given the profiles that were made for them."""
     resolution = await resolve(connection, [_request(each) for each in kept], rules)
     owners = resolution.profiles
+    if made is not None:
+        made.update(owner.profile_id for owner in owners if owner.made)
     await follow(connection, resolution.merges, kept[-1].received_at)
     new = await events.insert_batch(
         connection,

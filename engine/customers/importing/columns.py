@@ -54,7 +54,7 @@ _EVENTS: Final[Mapping[str, str]] = {
     "occurred_at": "occurredat timestamp time datetime date eventtime createdat orderedat orderdate "
     "ordertime "
     "paidat paytime purchasedate 时间 日期 发生时间 事件时间 下单时间 支付时间 付款时间 订单时间 交易时间",
-    "message_id": "messageid eventid 事件id 消息id",
+    "message_id": "messageid eventid id 事件id 消息id",
 }
 
 

@@ -38,6 +38,8 @@ class Survey:
     digest: str
     encoding: str
     lines: int
+    ended: bool = False
+    """Whether the last line has an end: then nothing stands behind it."""
 
 
 def survey(file: IO[bytes], encoding: str | None = None) -> Survey:
@@ -59,7 +61,7 @@ def survey(file: IO[bytes], encoding: str | None = None) -> Survey:
         chunk = following
     for reading in readings:
         if reading.believed:
-            return Survey(digest.hexdigest(), reading.name, reading.lines)
+            return Survey(digest.hexdigest(), reading.name, reading.lines, reading.ended)
     raise Unreadable(_complaint(readings, encoding))
 
 
@@ -93,6 +95,7 @@ class _Reading:
         """Line and byte, both from 1, of the first byte that does not fit."""
         self._decoder = codecs.getincrementaldecoder(name)()
         self.lines = 1
+        self.ended = False
         self._taken = 0
         self._double = self._common = self._together = 0
 
@@ -117,6 +120,8 @@ class _Reading:
             return
         self._taken += len(chunk)
         self.lines += text.count("\n")
+        if text:
+            self.ended = text.endswith("\n")
         if self.name == "gb18030":
             self._weigh(text)
 

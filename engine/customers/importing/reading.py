@@ -73,7 +73,8 @@ def open_source(
     except (EOFError, gzip.BadGzipFile) as error:
         raise Unreadable(f"not gzip as its first bytes say, or cut short ({type(error).__name__})") from None
     if found == "jsonl":
-        return Source(path, found, seen.digest, seen.encoding, "", _json_columns(path, seen), seen.lines)
+        filled = seen.lines - seen.ended
+        return Source(path, found, seen.digest, seen.encoding, "", _json_columns(path, seen), filled)
     with _text(path, seen.encoding) as text:
         first = text.readline()
         mark = delimiter or _delimiter(first)
@@ -84,7 +85,7 @@ def open_source(
         raise Unreadable(f"line 1: two columns are called `{twice[:60]}`")
     if not any(columns):
         raise Unreadable("line 1: expected a header that names the columns")
-    return Source(path, found, seen.digest, seen.encoding, mark, columns, max(0, seen.lines - 1))
+    return Source(path, found, seen.digest, seen.encoding, mark, columns, max(0, seen.lines - seen.ended - 1))
 
 
 def rows(source: Source, skip: int = 0) -> Iterator[Row]:

@@ -148,3 +148,22 @@ def test_the_quick_way_of_reading_mobile_numbers_says_what_the_slow_one_says() -
                 with patch.object(identifiers, "_MOBILE_CN", re.compile("(?!)")):
                     slow = read(text, region)
                 assert read(text, region) == slow, (text, region)
+
+
+def test_of_events_an_id_is_the_event_s_and_a_customer_id_the_customer_s() -> None:
+    found = guess("events", ("id", "customer_id", "occurred_at", "total"), Catalogue())
+    assert [(column.name, column.to) for column in found.columns] == [
+        ("id", "message_id"),
+        ("customer_id", "external_id"),
+        ("occurred_at", "occurred_at"),
+        ("total", "total"),
+    ]
+    customers = guess("customers", ("id", "phone"), Catalogue())
+    assert customers.columns[0].to == "external_id"
+
+
+@pytest.mark.parametrize(("text", "ended"), [("a\nb\n", True), ("a\nb", False)])
+def test_whether_the_last_line_has_an_end_is_known(text: str, ended: bool) -> None:
+    found = survey(io.BytesIO(text.encode()))
+    assert found.ended is ended
+    assert found.lines - found.ended == 2
