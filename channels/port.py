@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from channels.inbound import Call, Forged, Heard
 from channels.message import Message
 from channels.pacing import Outcome, Pacer, Rate
+from channels.receipt import Receipt
 from channels.tokens import MemoryTokens, TokenStore
 
 Sink = Callable[[list[Message]], Awaitable[None]]
@@ -43,6 +44,7 @@ class Capabilities:
     checks_address: bool = _says("A bad address is refused at once")
     throttles: bool = _says("The provider can ask for a pause")
     receipts: bool = _says("The provider reports delivery, bounces or clicks")
+    polled: bool = _says("What became of a message is asked for now and then: nobody calls")
     inbound: bool = _says("The provider passes on what people write back")
     one_click_unsubscribe: bool = _says("Carries the one-click way out of RFC 8058")
 
@@ -102,6 +104,13 @@ class Adapter(ABC):
         Only asked of adapters that declare `can_query`.
         """
         return [None for _ in messages]
+
+    async def results(self, provider_ids: Sequence[str]) -> Sequence[Receipt]:
+        """What has become of messages that were accepted, as far as the provider knows by now.
+
+        Only asked of adapters that declare `polled`. Raises `ChannelError` if there is no answer now.
+        """
+        return ()
 
     async def hear(self, call: Call) -> Heard:
         """Read a call of the provider. Only asked of adapters that declare `receipts` or `inbound`.

@@ -103,6 +103,7 @@ class WeComAdapter(Adapter):
         can_query=True,
         checks_address=True,
         throttles=True,
+        polled=True,
         inbound=True,
     )
     Settings = WeComSettings
@@ -247,20 +248,23 @@ class WeComAdapter(Adapter):
                 continue  # asked again another time
         return found
 
-    async def results(self, task: str) -> list[Receipt]:
-        """What has become of a task, by `provider_id`; nothing of those that staff have not sent yet.
+    async def results(self, provider_ids: Sequence[str]) -> Sequence[Receipt]:
+        """What has become of group sends; nothing of those that staff have not sent yet.
 
-        `task` is a provider id of one of its messages. There is no callback for it: ask now and then.
+        All messages of a task cost the calls of one, so give those of a task together.
         """
-        id, receipts = task.partition("/")[0], []
-        async for entry in self._sends(id):
-            state, reason = _RESULTS.get(entry.get("status", 0), (None, None))
-            if state is not None:
-                sent = entry.get("send_time")
-                at = datetime.fromtimestamp(sent, UTC) if isinstance(sent, int) and sent else self._clock()
-                known = provider_id(id, entry["external_userid"])
-                raw = f"status {entry['status']}"
-                receipts.append(Receipt(state, at, provider_id=known, reason=reason, raw=raw))
+        wanted, receipts = set(provider_ids), []
+        for task in dict.fromkeys(id.partition("/")[0] for id in provider_ids if "/" in id):
+            async for entry in self._sends(task):
+                known = provider_id(task, entry["external_userid"])
+                state, reason = _RESULTS.get(entry.get("status", 0), (None, None))
+                if state is not None and known in wanted:
+                    sent = entry.get("send_time")
+                    at = (
+                        datetime.fromtimestamp(sent, UTC) if isinstance(sent, int) and sent else self._clock()
+                    )
+                    raw = f"status {entry['status']}"
+                    receipts.append(Receipt(state, at, provider_id=known, reason=reason, raw=raw))
         return receipts
 
     async def _recent(self, start: datetime, end: datetime) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ May import `engine.policy`, `engine.content`, `engine.customers`, `engine.store`
 """
 
 from engine.delivery.answers import AskOrder, answer
+from engine.delivery.asking import ask
 from engine.delivery.deliver import deliver
 from engine.delivery.ports import (
     Answer,
@@ -34,6 +35,7 @@ __all__ = [
     "Redirect",
     "Retry",
     "answer",
+    "ask",
     "deliver",
     "receive",
     "sweep",

@@ -353,6 +353,22 @@ async def stale(connection: AsyncConnection, dead_after: timedelta, limit: int =
     )
 
 
+async def awaited(
+    connection: AsyncConnection, channel: str, since: datetime, after: str = "", limit: int = 1000
+) -> list[str]:
+    """Provider ids above `after` of a channel's messages that were accepted since then (wall time) and of
+    which nothing was heard, in order."""
+    result = await connection.execute(
+        sa.text("""
+            SELECT provider_id FROM deliveries WHERE channel = :channel AND state = 'accepted'
+                AND provider_id > :after AND settled_at > :since
+            ORDER BY provider_id LIMIT :limit
+        """),
+        {"channel": channel, "since": since, "after": after, "limit": limit},
+    )
+    return list(result.scalars())
+
+
 async def get_batch(connection: AsyncConnection, keys: Iterable[DeliveryKey]) -> dict[DeliveryKey, Delivery]:
     """Deliveries by key; unknown keys are left out."""
     wanted = [key._asdict() for key in keys]

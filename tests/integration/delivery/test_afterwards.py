@@ -6,12 +6,15 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from channels.message import Message
 from channels.receipt import Accepted, DeliveryState, Receipt
+from channels.testing.wecom import FakeWeCom
+from channels.wecom import WeComAdapter, WeComSettings
 from engine.core.commands import Question
 from engine.core.inputs import Settled
-from engine.delivery import AskOrder, Retry, answer, deliver, receive, sweep
+from engine.delivery import AskOrder, Retry, answer, ask, deliver, receive, sweep
 
 from .conftest import AT, PLAIN, World, key_of, message
 
@@ -48,6 +51,30 @@ async def test_a_click_says_which_link_and_leaves_the_state(world: World) -> Non
     [event] = [e for e in await world.events(enrolment) if e.name == "message.clicked"]
     assert (event.properties["link"], event.properties["enrolment_id"]) == ("https://a", enrolment)
     assert (await world.row(enrolment)).state == "accepted"
+
+
+async def test_a_provider_that_calls_nobody_is_asked_until_staff_have_sent(world: World) -> None:
+    digest = world.plan(message(channels=("wecom",)))
+    enrolments = [
+        await world.customer(digest, addresses={"wecom": f"wm-{n}"}, consent=("wecom",)) for n in range(3)
+    ]
+    async with FakeWeCom("corp", "secret") as fake:
+        for n in range(3):
+            fake.befriend(f"wm-{n}", "zhang")
+        settings = WeComSettings(corp_id="corp", secret=SecretStr("secret"), url=fake.url)
+        async with WeComAdapter("wecom", settings) as adapter:
+            world.adapters["wecom"] = adapter
+            await deliver(world.worker(), [world.order(e, digest) for e in enrolments])
+            assert await ask(world.worker()) == 0
+            assert {(await world.row(e)).state for e in enrolments} == {"accepted"}
+            fake.confirm(*fake.tasks)
+            assert await ask(world.worker(), limit=2) == 3
+            assert await ask(world.worker()) == 0
+            await fake.stop()
+            assert await ask(world.worker()) == 0
+    assert {(await world.row(e)).state for e in enrolments} == {"delivered"}
+    names = [event.name for event in await world.events(enrolments[0])]
+    assert sorted(names) == ["message.delivered", "message.sent"]
 
 
 async def test_a_permanent_bounce_blocks_the_address(world: World) -> None:
