@@ -34,6 +34,9 @@ _TOLD_OF = sa.text(f"""
     SELECT r.place, {_COLUMNS} FROM {_ABOUT} JOIN deliveries d ON d.provider_id = r.provider_id
     WHERE r.channel IS NULL OR d.channel = r.channel
     UNION ALL
+    SELECT r.place, {_COLUMNS} FROM {_ABOUT} JOIN deliveries d ON d.provider_id = r.key
+    WHERE r.channel IS NULL OR d.channel = r.channel
+    UNION ALL
     SELECT r.place, {_COLUMNS} FROM {_ABOUT} JOIN deliveries d ON d.key = r.key AND d.state = 'unknown'
     WHERE r.channel IS NULL OR d.channel = r.channel
 """).columns(**_TYPES)
@@ -42,7 +45,7 @@ _TOLD_OF = sa.text(f"""
 async def told_of(connection: AsyncConnection, about: Sequence[Told]) -> dict[int, Delivery]:
     """Deliveries that receipts are about, by place in the list; those of nobody are left out.
 
-    Our key leads to a delivery of unknown outcome too, of which we do not know the provider's name.
+    Our key leads to a delivery too that is known by it alone, and to one of unknown outcome.
     """
     if not about:
         return {}
