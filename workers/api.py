@@ -14,6 +14,7 @@ import uvicorn
 from engine.api import create_app
 from engine.web import add_pages
 from workers.garbage import collect_less
+from workers.hearing import AppliedHearing
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncEngine
@@ -69,7 +70,13 @@ async def run_api(
         PortTaken: the address cannot be listened on.
     """
     collect_less()
-    app = create_app(database, temporal_ui=temporal_ui, open_pages=open_pages and host in LOOPBACK)
+    hearing = AppliedHearing(database)
+    app = create_app(
+        database,
+        temporal_ui=temporal_ui,
+        open_pages=open_pages and host in LOOPBACK,
+        hearing=hearing,
+    )
     add_pages(app)
     config = uvicorn.Config(
         app,
@@ -99,6 +106,7 @@ async def run_api(
         server.should_exit = True
         await asyncio.shield(serving)
         listening.close()
+        await hearing.close()
 
 
 def bound(host: str, port: int) -> socket.socket:

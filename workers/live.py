@@ -29,6 +29,7 @@ from engine.store.connection import AsyncEngine
 from engine.store.outbox import OutboxMessage
 from engine.store.workers import gone, seen
 from engine.temporal.registry import PLANS, Registry
+from workers.tokens import DatabaseTokens
 
 log = logging.getLogger("kairos.worker")
 FRESH: Final = 1.0
@@ -179,7 +180,9 @@ def build_adapter(database: AsyncEngine, channel: str, settings: ChannelSettings
         ConfigurationError: says the place in kairos.yaml and what to do.
     """
     # Its rate holds for all workers together, so delivery keeps it, not the adapter.
-    return create(settings.adapter, channel, settings.settings, OutboxSink(database))
+    return create(
+        settings.adapter, channel, settings.settings, OutboxSink(database), tokens=DatabaseTokens(database)
+    )
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,7 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from engine.delivery import DeliveryPorts, ask, sweep
+from engine.delivery import DeliveryPorts, poll, sweep
 from engine.effects.ports import EffectPorts
 from engine.store.connection import AsyncEngine
 from engine.temporal.activities import EffectActivities, SendActivities
@@ -25,7 +25,7 @@ from workers.live import Live, LiveClock, open_adapters, registered
 log = logging.getLogger("kairos.worker.send")
 AT_ONCE = 100
 SWEEP = 60.0
-ASK = 300.0
+POLL = 300.0
 """Seconds between two rounds of asking providers that call nobody."""
 
 
@@ -81,7 +81,7 @@ async def run_send(
                 )
             )
             log.info("send %s: ready, by %s", channel, installation.channel(channel).adapter)
-        background = [asyncio.create_task(each) for each in (clock.follow(), _sweep(ports), _ask(ports))]
+        background = [asyncio.create_task(each) for each in (clock.follow(), _sweep(ports), _poll(ports))]
         try:
             await stop.wait()
         finally:
@@ -102,17 +102,17 @@ async def _sweep(ports: DeliveryPorts) -> None:
                 log.info("settled %d deliveries that a dead worker left behind", settled)
 
 
-async def _ask(ports: DeliveryPorts) -> None:
+async def _poll(ports: DeliveryPorts) -> None:
     """Hears, now and then, from providers that call nobody."""
     while True:
         try:
-            received = await ask(ports)
+            received = await poll(ports)
         except Exception as error:  # the database restarts
             log.warning("providers could not be asked: %s", type(error).__name__)
         else:
             if received:
                 log.info("asked providers, and heard of %d messages", received)
-        await asyncio.sleep(ASK)
+        await asyncio.sleep(POLL)
 
 
 async def run_all_sends(database: AsyncEngine, client: Client, stop: asyncio.Event) -> None:

@@ -39,6 +39,8 @@ class FakeAdapter(Adapter):
         self.opened = self.closed = 0
         self._next: list[Outcome | Callable[[Message], Outcome]] = []
         self._always: Callable[[Message], Outcome] = lambda message: Accepted(message.key)
+        self._answers: list[Outcome | None] = []
+        self.asked = 0
 
     def then(self, *outcomes: Outcome | Callable[[Message], Outcome]) -> None:
         """Use these for the next messages, one each, in order."""
@@ -47,6 +49,10 @@ class FakeAdapter(Adapter):
     def always(self, outcome: Outcome | Callable[[Message], Outcome]) -> None:
         """Use this for every message for which `then` left nothing."""
         self._always = outcome if callable(outcome) else lambda _: outcome
+
+    def answers(self, *outcomes: Outcome | None) -> None:
+        """Use these for the next messages that are asked after; then what was taken counts."""
+        self._answers.extend(outcomes)
 
     async def open(self) -> None:
         self.opened += 1
@@ -58,7 +64,11 @@ class FakeAdapter(Adapter):
         return [self._one(message) for message in messages]
 
     async def query(self, messages: Sequence[Message]) -> Sequence[Outcome | None]:
-        return [Accepted(m.key) if m.key in self.taken else None for m in messages]
+        self.asked += 1
+        return [
+            self._answers.pop(0) if self._answers else Accepted(m.key) if m.key in self.taken else None
+            for m in messages
+        ]
 
     def _one(self, message: Message) -> Outcome:
         self.attempts.append(message)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from engine.api import (
+    callbacks,
     consents,
     crowds,
     customers,
@@ -24,6 +25,7 @@ from engine.api import (
     shapes,
 )
 from engine.api.access import KeyRing
+from engine.api.hearing import Hearing
 from engine.api.identity_shapes import DecideRequest
 from engine.api.job_shapes import ExportRequest, QueryRequest
 from engine.api.metrics import Metrics
@@ -41,12 +43,19 @@ at `/api/v1`. Every error is problem+json (RFC 9457). Keys are made by `kairos k
 """
 
 
-def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pages: bool = False) -> FastAPI:
+def create_app(
+    database: AsyncEngine,
+    *,
+    temporal_ui: str | None = None,
+    open_pages: bool = False,
+    hearing: Hearing | None = None,
+) -> FastAPI:
     """The app on an open, migrated database; whoever opened it closes it.
 
     Args:
         temporal_ui: address of Temporal's web interface, for links to it.
         open_pages: pages need no key. Only for a server that nobody else can reach.
+        hearing: reads calls of providers; without it none are taken.
     """
     app = FastAPI(
         title="Kairos",
@@ -58,7 +67,9 @@ def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pa
     )
     metrics = Metrics()
     gathering = Gathering(partial(accept_live, database))
-    app.state.services = Services(database, KeyRing(database), metrics, gathering, temporal_ui, open_pages)
+    app.state.services = Services(
+        database, KeyRing(database), metrics, gathering, temporal_ui, open_pages, hearing
+    )
     problems.install(app)
     app.include_router(intake.router)
     for router in (
@@ -83,6 +94,7 @@ def create_app(database: AsyncEngine, *, temporal_ui: str | None = None, open_pa
     ):
         app.include_router(router)
     app.include_router(health.router)
+    app.router.routes.append(callbacks.route)
     app.add_middleware(Observe, metrics=metrics)
     _describe(app)
     return app

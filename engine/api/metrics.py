@@ -54,6 +54,15 @@ class Metrics:
         self._deliveries = Gauge(
             "kairos_deliveries", "Deliveries in each state.", ("channel", "state"), registry=registry
         )
+        self.callbacks = Counter(
+            "kairos_callbacks", "Calls of providers.", ("channel", "result"), registry=registry
+        )
+        self._heard = Gauge(
+            "kairos_heard",
+            "Receipts and inbound events that wait or are parked.",
+            ("channel", "kind", "state"),
+            registry=registry,
+        )
         self._look_again_at = time.monotonic()
         self._lock = asyncio.Lock()
 
@@ -82,6 +91,7 @@ class Metrics:
             live = await counts.live_enrolments(connection)
             late = await counts.late_rows(connection)
             states = await counts.delivery_states(connection)
+            heard = await counts.heard(connection)
         self._unrouted.set(waiting.unrouted)
         self._open_starts.set(waiting.open_starts)
         self._live.clear()
@@ -93,3 +103,6 @@ class Metrics:
         self._deliveries.clear()
         for (channel, state), number in states.items():
             self._deliveries.labels(channel, state).set(number)
+        self._heard.clear()
+        for (channel, kind, state), number in heard.items():
+            self._heard.labels(channel, kind, state).set(number)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 
 from engine.api.access import KeyRing
+from engine.api.hearing import Hearing
 from engine.api.metrics import Metrics
 from engine.ingest.gathering import Gathering
 
@@ -28,6 +29,8 @@ class Services:
     gathering: Gathering
     temporal_ui: str | None = None
     open_pages: bool = False
+    hearing: Hearing | None = None
+    """Reads calls of providers; without it none are taken."""
 
 
 def services(request: Request) -> Services:

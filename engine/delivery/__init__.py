@@ -11,8 +11,8 @@ May import `engine.policy`, `engine.content`, `engine.customers`, `engine.store`
 """
 
 from engine.delivery.answers import AskOrder, answer
-from engine.delivery.asking import ask
 from engine.delivery.deliver import deliver
+from engine.delivery.polling import poll
 from engine.delivery.ports import (
     Answer,
     Clock,
@@ -35,8 +35,8 @@ __all__ = [
     "Redirect",
     "Retry",
     "answer",
-    "ask",
     "deliver",
+    "poll",
     "receive",
     "sweep",
 ]

@@ -1,44 +1,77 @@
-"""What becomes of messages of providers that call nobody: they are asked, now and then."""
+"""After a call of which nothing was heard: the provider is asked what became of it, where it can be.
+
+Asked before anybody decides by `on_unknown`, and again before a call is repeated that may have gone through.
+A provider may know a little later than it took the message, hence the pauses; all of them together are
+shorter than what a call may take, so a row that says `sending` is still in hand.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
 from typing import Final
 
-from channels.errors import ChannelError
-from engine.delivery.ports import DeliveryPorts
-from engine.delivery.receipts import receive
-from engine.store import deliveries
+from channels.errors import Rejected, Unknown
+from channels.message import Message
+from channels.pacing import Outcome
+from channels.port import Adapter
+from channels.receipt import Accepted
 
 log = logging.getLogger(__name__)
 
-LONGEST: Final = timedelta(days=31)
-"""A provider that has said nothing for so long says nothing more."""
+PAUSES: Final = (1.0, 2.0, 4.0)
+"""Seconds before each question."""
+LONGEST: Final = 20.0
+"""Seconds for one question."""
 
 
-async def ask(ports: DeliveryPorts, limit: int = 1000) -> int:
-    """Asks the adapters that are `polled` about every accepted message of the last month, and applies what
-    they say; returns how many receipts were about one of ours.
+def can_be_asked(adapter: Adapter | None) -> bool:
+    """Where our key is honoured nobody need ask: repeating is safe, and quicker."""
+    return adapter is not None and adapter.capabilities.can_query and not adapter.capabilities.idempotent
 
-    A provider that gives no answer is asked again another time; the same answer twice changes nothing.
+
+async def send_or_ask(
+    adapter: Adapter, messages: Sequence[Message], perhaps: Sequence[bool], repeat: bool
+) -> list[Outcome]:
+    """Hands the messages over; one outcome per message, in order.
+
+    Those that were `perhaps` handed over before are asked after first, and handed over once more if nobody
+    knows of them and `repeat` says so.
     """
-    received = 0
-    for channel, adapter in sorted(ports.adapters.items()):
-        if not adapter.capabilities.polled:
+    outcomes: list[Outcome] = [Unknown("perhaps sent before") for _ in messages]
+    if not can_be_asked(adapter):
+        return list(await adapter.send(messages))
+    before = [place for place, maybe in enumerate(perhaps) if maybe]
+    await _ask(adapter, messages, outcomes, before)
+    open_ = {place for place in before if isinstance(outcomes[place], Unknown)}
+    going = [place for place, maybe in enumerate(perhaps) if not maybe or (repeat and place in open_)]
+    if going:
+        answers = await adapter.send([messages[place] for place in going])
+        for place, answer in zip(going, answers, strict=True):
+            outcomes[place] = answer
+        await _ask(adapter, messages, outcomes, going)
+    return outcomes
+
+
+async def _ask(
+    adapter: Adapter, messages: Sequence[Message], outcomes: list[Outcome], places: Sequence[int]
+) -> None:
+    """Puts what the provider says in the place of what is unknown."""
+    for pause in PAUSES:
+        asked = [place for place in places if isinstance(outcomes[place], Unknown)]
+        if not asked:
+            return
+        await asyncio.sleep(pause)
+        try:
+            async with asyncio.timeout(LONGEST):
+                answers = await adapter.query([messages[place] for place in asked])
+        except Exception as fault:  # the provider is away: asked again, and then nobody knows
+            log.warning("%s cannot be asked: %s", adapter.name, type(fault).__name__)
             continue
-        after = ""
-        while True:
-            async with ports.database.connect() as connection:
-                since = datetime.now(UTC) - LONGEST
-                ids = await deliveries.awaited(connection, channel, since, after, limit)
-            if not ids:
-                break
-            after = ids[-1]
-            try:
-                receipts = await adapter.results(ids)
-            except ChannelError as error:
-                log.warning("%s could not be asked: %s", channel, error)
-                break
-            received += await receive(ports, receipts)
-    return received
+        for place, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, Accepted):
+                # Found by our key: receipts that name the message by it find it so.
+                outcomes[place] = Accepted(answer.provider_id or messages[place].key, answer.raw)
+            elif isinstance(answer, Rejected):
+                outcomes[place] = answer

@@ -19,6 +19,7 @@ from channels.pacing import Outcome
 from engine.core.identity import delivery_key
 from engine.core.inputs import Settled
 from engine.core.plan import Message, Plan
+from engine.delivery.asking import send_or_ask
 from engine.delivery.choose import apply, request, skip
 from engine.delivery.exits import exit_seen
 from engine.delivery.facts import Look, computed_in, load_facts, template_context
@@ -27,7 +28,7 @@ from engine.delivery.job import REFUSED, Job, Turn
 from engine.delivery.leftover import Leftovers
 from engine.delivery.ports import Answer, DeliveryPorts, LiveProject, Order, Place, Retry
 from engine.delivery.record import Said, assumed_sent, moved, record_said, store_traces
-from engine.delivery.settle import outcome_of, settle
+from engine.delivery.settle import may_repeat, outcome_of, settle
 from engine.delivery.sight import Enrolment, policy_profiles, seen
 from engine.ingest.recording import consent_changes, record_events
 from engine.policy import Settings, decide
@@ -78,7 +79,7 @@ class _Batch:
     async def run(self) -> dict[Place, Answer]:
         answers, sending = await in_transaction(self.ports.database, self.prepare)
         while sending:
-            outcomes = await _call(self.ports, sending)
+            outcomes = await _call(self.ports, self.project, sending)
             settled, sending = await self.settle(sending, outcomes)
             answers |= settled
         return answers
@@ -268,7 +269,7 @@ async def _write(connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> li
     return [job for job in jobs if job.message is not None and job.order.place in ours]
 
 
-async def _call(ports: DeliveryPorts, jobs: Sequence[Job]) -> list[Outcome]:
+async def _call(ports: DeliveryPorts, project: LiveProject, jobs: Sequence[Job]) -> list[Outcome]:
     """Hands every job's message to the adapter of its channel; outcomes in the order of the jobs."""
     by_channel: dict[str, list[tuple[int, Outgoing]]] = {}
     for place, job in enumerate(jobs):
@@ -281,7 +282,9 @@ async def _call(ports: DeliveryPorts, jobs: Sequence[Job]) -> list[Outcome]:
         messages = [message for _, message in numbered]
         answers: Sequence[Outcome]
         try:
-            answers = await ports.adapters[channel].send(messages)
+            perhaps = [jobs[place].bound is not None for place, _ in numbered]
+            again = may_repeat(ports, project, channel)
+            answers = await send_or_ask(ports.adapters[channel], messages, perhaps, again)
         except Exception as fault:  # adapters promise not to; then nobody knows how far it came
             log.error("the adapter of %s failed: %s", channel, type(fault).__name__)
             answers = [Unknown(f"adapter fault: {type(fault).__name__}") for _ in messages]

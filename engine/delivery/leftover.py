@@ -1,8 +1,8 @@
 """Rows that say `sending` although nobody sends any more: their worker ended in the middle of a call.
 
 Nobody knows whether the call was made. Where the adapter honours our key, or the channel says
-`on_unknown: retry`, it is made again, by the same channel; everywhere else the row is settled as unknown and
-counts as sent.
+`on_unknown: retry`, it is made again, by the same channel; where the provider can be asked, it is asked;
+everywhere else the row is settled as unknown and counts as sent.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self
 
+from engine.delivery.asking import can_be_asked
 from engine.delivery.job import PERHAPS_SENT, Turn
 from engine.delivery.settle import MOST_UNKNOWN, may_repeat
 from engine.store import deliveries, workers
@@ -43,7 +44,10 @@ class Leftovers:
         for row in sending:
             if not _left_behind(row, turn.ports.worker_id, alive):
                 continue
-            again = row.attempts < MOST_UNKNOWN and may_repeat(turn.ports, turn.project, row.channel)
+            again = row.attempts < MOST_UNKNOWN and (
+                may_repeat(turn.ports, turn.project, row.channel)
+                or can_be_asked(turn.ports.adapters.get(row.channel or ""))
+            )
             (found.repeat if again else found.unknown)[row.row_key] = row
         return found
 

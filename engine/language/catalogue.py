@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache
 
 from engine.language.addresses import KINDS
+from engine.language.channel_events import CHANNEL_EVENTS, PERSONAL
 from engine.language.knowledge import RFM_SCORES, RFM_SEGMENT, Rfm, Score, read_rfm, read_scores
 from engine.language.lengths import parse_length
 from engine.language.loader import Mapping, Node, Scalar, Sequence, plain_data, text_of
@@ -79,6 +81,16 @@ def _builtin() -> dict[str, EventType]:
 BUILT_IN_EVENTS: dict[str, EventType] = _builtin()
 """Events that the engine makes itself."""
 
+
+def _properties(told: tuple[str, ...]) -> dict[str, Property]:
+    return {name: Property("text", personal=name in PERSONAL) for name in told}
+
+
+@cache
+def _channel_events() -> dict[str, EventType]:
+    return {name: EventType(name, _properties(told)) for name, told in CHANNEL_EVENTS.items()}
+
+
 EVENT_FIELDS: dict[str, str] = {"name": "text", "id": "text", "occurred_at": "datetime"}
 """What every event has beside its properties."""
 
@@ -128,8 +140,14 @@ class Catalogue:
         return self.stages[0].name if self.stages and self.stages[0].where is None else None
 
     def event(self, name: str) -> EventType | None:
-        """A declared or built-in event, by its own name."""
-        return self.events.get(name) or BUILT_IN_EVENTS.get(name)
+        """A declared event, one of the engine's, or one of a channel, by its own name.
+
+        One of a channel that is declared too has the properties of both.
+        """
+        declared, told = self.events.get(name), CHANNEL_EVENTS.get(name)
+        if declared is not None and told is not None:
+            return replace(declared, properties={**_properties(told), **declared.properties})
+        return declared or BUILT_IN_EVENTS.get(name) or _channel_events().get(name)
 
     def canonical(self, name: str) -> str:
         """The declared name of an event that a client may send under another one."""
@@ -144,7 +162,7 @@ class Catalogue:
         return self.profile.get(name) or BUILT_IN_ATTRIBUTES.get(name)
 
     def event_names(self) -> tuple[str, ...]:
-        return (*self.events, *BUILT_IN_EVENTS)
+        return tuple(dict.fromkeys((*self.events, *BUILT_IN_EVENTS, *CHANNEL_EVENTS)))
 
     def attribute_names(self) -> tuple[str, ...]:
         return (*self.profile, *BUILT_IN_ATTRIBUTES)

@@ -8,6 +8,7 @@ from collections.abc import Mapping as Map
 from datetime import UTC, datetime
 
 from engine.language.adapter_settings import SettingChecker, check_settings, written_out
+from engine.language.callback_rules import check_callback_secret
 from engine.language.catalogue import BUILT_IN_EVENTS, EVENT_FIELDS, Catalogue
 from engine.language.diagnostics import Diagnostic, Mark, Reporter, listed, nearest
 from engine.language.expressing import base_scope, report
@@ -166,6 +167,7 @@ def check_installation(
     """Secrets only as `${NAME}`, adapters and their settings, and what is accepted but not enforced yet."""
     for name, key, channel in _entries(_part(root, "channels")):
         secrets = set(_secrets(_part(channel, "settings"), reporter))
+        check_callback_secret(_part(channel, "callback_secret"), reporter)
         if adapters is not None:
             _adapter(_part(channel, "adapter"), adapters, reporter)
         if setting_checker is not None:

@@ -24,6 +24,8 @@ class ChannelSettings:
     rate: float | None = None
     """At most so many a second."""
     settings: dict[str, Any] = field(default_factory=dict)
+    callback_secret: str | None = field(default=None, repr=False)
+    """`${NAME}`: what the provider's calls carry in their address. None: no calls are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,10 @@ class Installation:
         """The channel's settings; without an entry it uses the `outbox` adapter."""
         return self.channels.get(name) or ChannelSettings()
 
+    def called(self) -> list[tuple[str, ChannelSettings]]:
+        """Every channel with each provider that may call us for it."""
+        return [(name, own) for name, own in self.channels.items() if own.callback_secret is not None]
+
 
 def read_installation(root: Node | None) -> Installation:
     """The installation of a node; parts of the wrong shape (reported by `conform`) fall to their defaults."""
@@ -175,6 +181,7 @@ def _channel(value: Any) -> ChannelSettings:
         on_unknown="retry" if entry.get("on_unknown") == "retry" else "assume_sent",
         rate=read_rate(_text(entry.get("rate"), "")),
         settings=_table(entry.get("settings")),
+        callback_secret=_text(entry.get("callback_secret"), "") or None,
     )
 
 

@@ -216,6 +216,9 @@ INSTALLATION = Object(
                         "settings": Field(
                             Table(Anything(), "word"), "the adapter's own; secrets as `${NAME}`"
                         ),
+                        "callback_secret": Field(
+                            Text(), "what the provider's calls carry in their address: `${NAME}`"
+                        ),
                     },
                 )
             ),

@@ -105,6 +105,24 @@ async def add_batch(connection: AsyncConnection, entries: Sequence[Consent]) -> 
     )
 
 
+async def unrecorded(connection: AsyncConnection, entries: Sequence[Consent]) -> list[Consent]:
+    """Those that the ledger does not hold yet: what a provider tells twice is said once."""
+    if not entries:
+        return []
+    fields = {"profile_id": "uuid", "channel": "text", "at": "timestamptz", "source": "text"}
+    result = await connection.execute(
+        sa.text(f"""
+            SELECT r.place FROM {batch.records(place="integer", **fields)}
+            WHERE EXISTS (SELECT 1 FROM consents c WHERE c.profile_id = r.profile_id AND c.at = r.at
+                AND c.channel = r.channel AND c.source = r.source AND NOT c.granted)
+        """),
+        batch.rows([{"place": i, **{n: getattr(e, n) for n in fields}} for i, e in enumerate(entries)]),
+    )
+    known = set(result.scalars())
+    new = [entry for place, entry in enumerate(entries) if place not in known]
+    return list(dict.fromkeys(new))
+
+
 def _current(condition: str = "") -> TextualSelect:
     return sa.text(f"""
         SELECT DISTINCT ON (profile_id, channel, category, purpose)

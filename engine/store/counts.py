@@ -84,3 +84,11 @@ async def delivery_states(connection: AsyncConnection) -> dict[tuple[str, str], 
         )
     )
     return {(row.channel, row.state): row.n for row in result}
+
+
+async def heard(connection: AsyncConnection) -> dict[tuple[str, str, str], int]:
+    """What providers called us with and is not worked off, by (channel, kind, state)."""
+    result = await connection.execute(
+        sa.text("SELECT channel, kind, state, count(*) AS n FROM heard GROUP BY 1, 2, 3")
+    )
+    return {(row.channel, row.kind, row.state): row.n for row in result}

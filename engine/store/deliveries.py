@@ -317,30 +317,6 @@ async def settle_batch(connection: AsyncConnection, settlements: Sequence[Settle
     )
 
 
-async def receive_batch(
-    connection: AsyncConnection, receipts: Sequence[tuple[str, str, Any]]
-) -> dict[str, Delivery]:
-    """Applies receipts (provider id, state, raw answer) to deliveries that a provider took.
-
-    A later `delivered` never undoes a bounce or complaint. Returns the deliveries by provider id.
-    """
-    if not receipts:
-        return {}
-    fields = batch.records(provider_id="text", state="text", raw="jsonb")
-    await connection.execute(
-        sa.text(f"""
-            UPDATE deliveries d SET state = r.state, raw = coalesce(r.raw, d.raw)
-            FROM {fields} WHERE d.provider_id = r.provider_id AND (
-                d.state IN ('accepted', 'unknown') OR (d.state = 'delivered' AND r.state <> 'accepted'))
-        """),
-        batch.rows([{"provider_id": i, "state": s, "raw": raw} for i, s, raw in receipts]),
-    )
-    found = await _select(
-        connection, "WHERE d.provider_id = ANY(CAST(:ids AS text[]))", {"ids": [i for i, _, _ in receipts]}
-    )
-    return {d.provider_id: d for d in found if d.provider_id is not None}
-
-
 async def stale(connection: AsyncConnection, dead_after: timedelta, limit: int = 1000) -> list[Delivery]:
     """Open deliveries whose owner has not been seen for `dead_after` (wall time), oldest claim first."""
     return await _select(

@@ -20,6 +20,7 @@ from engine.store.identities import Identity
 _ID = sa.Uuid(as_uuid=False)
 _IDENTITIES = "unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) AS r(kind, value)"
 _MINE = "profile_id = ANY(CAST(:profiles AS uuid[]))"
+_HEARD = "h.payload -> 'identities' @> jsonb_build_array(jsonb_build_array(r.kind, r.value))"
 _OWN = "enrolment_id = ANY(CAST(:enrolments AS uuid[]))"
 
 _ERASE: Final = (
@@ -44,6 +45,7 @@ _ERASE: Final = (
     f"DELETE FROM entry_states WHERE {_MINE}",
     f"DELETE FROM crowd_members WHERE {_MINE}",
     f"DELETE FROM webhook_outbox WHERE {_MINE}",
+    f"DELETE FROM heard h USING {_IDENTITIES} WHERE {_HEARD}",
     # Ids that clients chose may say more than they should; ours takes their place.
     f"""UPDATE events SET properties = '{{}}', message_id = CAST(event_id AS text), error = NULL,
         routed_at = coalesce(routed_at, now()) WHERE {_MINE}""",
@@ -165,6 +167,7 @@ _EXPORT: Final = {
     "stage_changes": f"SELECT to_jsonb(s) FROM stage_changes s WHERE {_MINE} ORDER BY at, id",
     "tag_grants": f"SELECT to_jsonb(g) FROM tag_grants g WHERE {_MINE} ORDER BY tag",
     "webhooks": f"SELECT to_jsonb(w) FROM webhook_outbox w WHERE {_MINE} ORDER BY id",
+    "heard": f"SELECT DISTINCT to_jsonb(h) FROM heard h JOIN {_IDENTITIES} ON {_HEARD}",
     "enrolments": f"SELECT to_jsonb(e) FROM enrolments e WHERE {_MINE} ORDER BY entered_at, id",
     "traces": f"SELECT to_jsonb(t) FROM traces t WHERE {_OWN} ORDER BY enrolment_id, seq",
     "deliveries": f"SELECT to_jsonb(d) FROM deliveries d WHERE {_OWN} ORDER BY at, step",

@@ -99,7 +99,7 @@ WHERE = {
     "scenario": "J313",
     "expect": "J312",
     "kairos": "J213 J320",
-    "channel": "J216",
+    "channel": "J216 J330",
     "settings": "J215 J220",
     "identities": "J221 J222",
     "policy": "J701",

@@ -10,6 +10,7 @@ consistency, and partitions of another server could not keep them.
 
 from engine.language.addresses import KINDS
 from engine.store.columns import metadata
+from engine.store.tables.callbacks import HEARD_CHANNEL, HEARD_STATES, access_tokens, heard
 from engine.store.tables.customers import consents, identities, profiles, static_segments
 from engine.store.tables.deliveries import (
     DELIVERY_STATES,
@@ -82,6 +83,8 @@ __all__ = [
     "EFFECT_STATES",
     "EVENTS_CHANNEL",
     "EVENT_PARTITIONS",
+    "HEARD_CHANNEL",
+    "HEARD_STATES",
     "JOBS_CHANNEL",
     "JOB_KINDS",
     "JOB_STATES",
@@ -92,6 +95,7 @@ __all__ = [
     "PROJECT_CHANNEL",
     "SHARDS",
     "STARTS_CHANNEL",
+    "access_tokens",
     "api_keys",
     "applies",
     "clock",
@@ -107,6 +111,7 @@ __all__ = [
     "events",
     "events_sequence",
     "followed",
+    "heard",
     "identities",
     "identity_links",
     "identity_problems",

@@ -55,6 +55,7 @@ deliveries = sa.Table(
     sa.Index(None, "journey", "at"),
     sa.Index("ix_deliveries_open", "claimed_at", postgresql_where=sa.text("state IN ('claimed', 'sending')")),
     sa.Index("ix_deliveries_provider_id", "provider_id", postgresql_where=sa.text("provider_id IS NOT NULL")),
+    sa.Index("ix_deliveries_unknown", "key", postgresql_where=sa.text("state = 'unknown'")),
     postgresql_partition_by="RANGE (entry_month)",
 )
 

@@ -34,6 +34,7 @@ PLAIN = Capabilities(remote=True)
 KNOWN = {"phone": "+8613800000000", "email": "a@example.com"}
 FILES = {
     "templates/hello/sms.text.j2": "Hello {{ profile.first_name | default('you') }}",
+    "templates/hello/wecom.json.j2": '{"text": {"content": "Hello"}, "sender": "zhang"}',
     "templates/hello/generic/email.subject.j2": "News",
     "templates/hello/generic/email.text.j2": "To everybody",
     "templates/hello/email.subject.j2": "Hello",

@@ -14,7 +14,7 @@ from channels.testing.wecom import FakeWeCom
 from channels.wecom import WeComAdapter, WeComSettings
 from engine.core.commands import Question
 from engine.core.inputs import Settled
-from engine.delivery import AskOrder, Retry, answer, ask, deliver, receive, sweep
+from engine.delivery import AskOrder, Retry, answer, deliver, poll, receive, sweep
 
 from .conftest import AT, PLAIN, World, key_of, message
 
@@ -65,13 +65,13 @@ async def test_a_provider_that_calls_nobody_is_asked_until_staff_have_sent(world
         async with WeComAdapter("wecom", settings) as adapter:
             world.adapters["wecom"] = adapter
             await deliver(world.worker(), [world.order(e, digest) for e in enrolments])
-            assert await ask(world.worker()) == 0
+            assert await poll(world.worker()) == 0
             assert {(await world.row(e)).state for e in enrolments} == {"accepted"}
             fake.confirm(*fake.tasks)
-            assert await ask(world.worker(), limit=2) == 3
-            assert await ask(world.worker()) == 0
+            assert await poll(world.worker(), limit=2) == 3
+            assert await poll(world.worker()) == 0
             await fake.stop()
-            assert await ask(world.worker()) == 0
+            assert await poll(world.worker()) == 0
     assert {(await world.row(e)).state for e in enrolments} == {"delivered"}
     names = [event.name for event in await world.events(enrolments[0])]
     assert sorted(names) == ["message.delivered", "message.sent"]

@@ -8,9 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from engine.store import deliveries, effects, workers
+from engine.store import deliveries, effects, received, workers
 from engine.store.deliveries import NewDelivery, Sending, Settlement
 from engine.store.effects import EffectKey, EffectSettlement, NewEffect
+from engine.store.received import Received, Told
 
 pytestmark = pytest.mark.integration
 NOON = datetime(2026, 11, 11, 12, tzinfo=UTC)
@@ -123,8 +124,11 @@ async def test_a_late_delivered_does_not_undo_a_complaint(connection: AsyncConne
         connection, [Settlement(claimed.row_key, 1, "accepted", channel="email", provider_id="p-9")]
     )
     for state in ("delivered", "complained", "delivered", "accepted"):
-        found = await deliveries.receive_batch(connection, [("p-9", state, None), ("unknown", state, None)])
-    assert found["p-9"].state == "complained"
+        found = await received.told_of(connection, [Told("p-9"), Told("unknown")])
+        assert set(found) == {0}
+        assert await received.receive_batch(connection, [Received(found[0].row_key, state)])
+    [row] = (await deliveries.get_batch(connection, [claimed.row_key])).values()
+    assert row.state == "complained"
 
 
 async def test_a_month_has_its_own_partition_unless_its_rows_are_elsewhere(
