@@ -10,6 +10,7 @@ consistency, and partitions of another server could not keep them.
 
 from engine.language.addresses import KINDS
 from engine.store.columns import metadata
+from engine.store.tables.budgets import budgets
 from engine.store.tables.customers import consents, identities, profiles, static_segments
 from engine.store.tables.deliveries import (
     DELIVERY_STATES,
@@ -94,6 +95,7 @@ __all__ = [
     "STARTS_CHANNEL",
     "api_keys",
     "applies",
+    "budgets",
     "clock",
     "consents",
     "crowd_events",
