@@ -93,6 +93,43 @@ def next_opening(now: datetime, opens: str, closes: str, days: tuple[int, ...], 
     raise AssertionError("every week has each weekday")
 
 
+def end_of_window(
+    now: datetime, opens: str, closes: str, days: tuple[int, ...], zone_name: str
+) -> datetime | None:
+    """When the window that `now` lies in is over, windows that touch it included; None outside of any.
+
+    Windows are those of `next_opening`. One that never ends gives an instant a week or more away.
+    """
+    zone = zone_of(zone_name)
+    start, end = parse_time(opens), parse_time(closes)
+    day = now.astimezone(zone).date() - DAY
+    over: datetime | None = None
+    for _ in range(10):
+        if _allowed(day, days):
+            closing = at_local(day if end > start else day + DAY, end, zone)
+            reached = now if over is None else over
+            if at_local(day, start, zone) <= reached < closing:
+                over = closing
+            elif over is not None or closing > now:
+                break
+        elif over is not None:
+            break
+        day += DAY
+    return over
+
+
+def period_of(now: datetime, period: str, zone_name: str) -> tuple[datetime, datetime]:
+    """The local `hour`, `day` or `week` (from Monday) that holds `now`: when it begins, and the next one."""
+    local = now.astimezone(zone_of(zone_name))
+    if period == "hour":
+        begun = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+        return now - begun, now - begun + timedelta(hours=1)
+    first = local.date() - (DAY * local.weekday() if period == "week" else timedelta(0))
+    following = first + (7 * DAY if period == "week" else DAY)
+    zone = zone_of(zone_name)
+    return at_local(first, time(0), zone), at_local(following, time(0), zone)
+
+
 def instant_of(value: object, zone_name: str, installation_zone: str = "UTC") -> datetime | None:
     """An instant from ISO text: a date is midnight in the zone, a date-time without offset is local there.
 

@@ -9,6 +9,7 @@ from channels.message import Message as Outgoing
 from engine.content import RenderError
 from engine.core.inputs import SkipReason
 from engine.delivery.job import Job, Turn
+from engine.delivery.limits import policy_of, told
 from engine.delivery.ports import Redirect
 from engine.policy import Defer, Request, Send, Skip, Verdict
 from engine.store.deliveries import Sending
@@ -16,18 +17,34 @@ from engine.store.deliveries import Sending
 _NO_WAY = ("no_address", "no_consent", "blocked")
 
 
-def request(job: Job) -> Request:
-    """What the rules are asked about this job."""
+def request(turn: Turn, job: Job, *, over: bool, late: bool) -> Request:
+    """What the rules are asked about this job: of its policy as it is now, at the instant it is now."""
     channels = tuple(channel for channel in job.step.channels if channel not in job.closed)
     if job.bound is not None:
         channels = (job.bound,)
     enrolment = job.enrolment
-    step, at = job.step, job.order.at
-    return Request(enrolment.profile_id, channels, step.category, at, enrolment.holdout, step.purpose)
+    step, order = job.step, job.order
+    return Request(
+        enrolment.profile_id,
+        channels,
+        step.category,
+        turn.at(order),
+        enrolment.holdout,
+        step.purpose,
+        policy=policy_of(turn.project, turn.plans[order.digest]),
+        journey=order.journey,
+        key=job.row.key,
+        since=job.row.at,
+        rank=turn.project.installation.rank(order.journey),
+        over=over,
+        late=late,
+        repeat=job.bound is not None,
+    )
 
 
 def apply(turn: Turn, job: Job, verdict: Verdict) -> None:
     """Carries out a verdict; a job that may be sent has its message afterwards."""
+    job.why = told(turn.at(job.order), verdict.kind, verdict.why)
     match verdict:
         case Send(channels, _, closed):
             job.closed.update(closed)
@@ -95,4 +112,9 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
     )
     if refused is not None:
         turn.write(job, "claimed", refused, reason=job.closed[refused], raw=raw)
-    turn.sending.append(Sending(job.row.row_key, job.attempts, channel, job.step.template, rendered.digest))
+    handed_at, why, job.why = turn.at(job.order), job.why, None
+    turn.sending.append(
+        Sending(
+            job.row.row_key, job.attempts, channel, job.step.template, rendered.digest, handed_at, why=why
+        )
+    )

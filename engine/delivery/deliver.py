@@ -19,8 +19,9 @@ from channels.pacing import Outcome
 from engine.core.identity import delivery_key
 from engine.core.inputs import Settled
 from engine.core.plan import Message, Plan
+from engine.delivery import limits
 from engine.delivery.asking import send_or_ask
-from engine.delivery.choose import apply, request, skip
+from engine.delivery.choose import apply, request
 from engine.delivery.exits import exit_seen
 from engine.delivery.facts import Look, computed_in, load_facts, template_context
 from engine.delivery.hands import BUSY, take_in_hand
@@ -31,7 +32,7 @@ from engine.delivery.record import Said, assumed_sent, moved, record_said, store
 from engine.delivery.settle import may_repeat, outcome_of, settle
 from engine.delivery.sight import Enrolment, policy_profiles, seen
 from engine.ingest.recording import consent_changes, record_events
-from engine.policy import Settings, decide
+from engine.policy import decide
 from engine.store import consents, deliveries, paces
 from engine.store import enrolments as enrolment_rows
 from engine.store.database import in_transaction
@@ -92,6 +93,7 @@ class _Batch:
         turn = self.turn()
         ids = {order.enrolment_id for order in self.orders.values()}
         found = await seen(connection, ids, self.known)
+        found = await limits.hold(connection, self.project, self.plans, self.orders.values(), found)
         orders = {place: order for place, order in self.orders.items() if order.enrolment_id in found}
         for place in self.orders.keys() - orders.keys():
             order, reason = self.orders[place], "the database has no such enrolment"
@@ -161,6 +163,7 @@ class _Batch:
         customers = {found[order.enrolment_id].profile_id: found[order.enrolment_id] for order in orders}
         wanted = {channel for order in orders for channel in self.step(order).channels}
         profiles = await policy_profiles(connection, customers, wanted, self.project.installation)
+        await limits.with_uses(connection, self.project, self.plans, orders, found, profiles)
         computed = [computed_in(self.project, self.step(order).template) for order in orders]
         looks = [
             Look(found[order.enrolment_id], self.plans[order.digest], order.at, order.event_id, texts)
@@ -185,15 +188,12 @@ class _Batch:
         orders = [job.order for job in jobs]
         over = await exit_seen(connection, self.ports, self.project, orders, self.plans, found)
         profiles = {job.enrolment.profile_id: job.profile for job in jobs}
-        settings = Settings(self.project.installation.consent)
-        verdicts = decide([request(job) for job in jobs], profiles, settings)
+        requests = [
+            request(turn, job, over=job.order.place in over, late=self.late(job.order)) for job in jobs
+        ]
+        verdicts = decide(requests, profiles, limits.settings(self.ports, self.project))
         for job, verdict in zip(jobs, verdicts, strict=True):
-            if job.order.place in over:
-                skip(turn, job, "exit_seen")
-            elif self.late(job.order):
-                skip(turn, job, "late")
-            else:
-                apply(turn, job, verdict)
+            apply(turn, job, verdict)
 
     async def paced(self, connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> list[Job]:
         """Leaves out what would have to wait too long for its turn: its row does not say `sending`.

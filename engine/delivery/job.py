@@ -43,6 +43,8 @@ class Job:
     """Until its turn at a channel with a rate."""
     attempts: int = 0
     """Those of its row; 0 before the row is written."""
+    why: list[dict[str, Any]] | None = None
+    """What rules said, for its row, until that is written."""
 
     def copied(self) -> Job:
         """A copy whose decisions can be thrown away."""
@@ -59,6 +61,7 @@ class Job:
             self.message,
             self.wait,
             self.attempts,
+            self.why,
         )
 
     @property
@@ -112,9 +115,9 @@ class Turn:
         passed_over = job.passed_over(None if state == "claimed" else channel)
         if job.dead:
             raw = {**(raw or {}), "dead_addresses": job.dead}
-        key, attempts = job.row.row_key, job.attempts
+        key, attempts, why, job.why = job.row.row_key, job.attempts, job.why, None
         self.settlements.append(
-            Settlement(key, attempts, state, channel, passed_over=passed_over, raw=raw, **values)
+            Settlement(key, attempts, state, channel, passed_over=passed_over, raw=raw, why=why, **values)
         )
 
     def say(self, event: str, job: Job, channel: str | None, **more: Any) -> None:

@@ -126,7 +126,10 @@ CODES: dict[str, str] = {
     "J604": "text message over its length",
     "J605": "part of a template missing or unknown",
     "J606": "template that does not give valid JSON",
-    "J701": "policy that is not enforced in this version",
+    "J702": "cap of two kinds at once",
+    "J703": "hours that never end",
+    "J704": "part of a policy that does nothing",
+    "J705": "cap that nothing waits out",
 }
 
 

@@ -17,7 +17,6 @@ from engine.language.expressions.sql import NotInSql, Setting, condition
 from engine.language.identity_rules import check_identities
 from engine.language.knowledge_rules import check_knowledge
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
-from engine.language.schema_folder import POLICY
 from engine.language.tag_rules import check_rules, check_segment_forms, check_tags
 from engine.language.webhook_rules import check_webhooks
 from engine.language.words import Words
@@ -164,7 +163,7 @@ def check_installation(
     setting_checker: SettingChecker | None = None,
     attributes: Collection[str] = (),
 ) -> None:
-    """Secrets only as `${NAME}`, adapters and their settings, and what is accepted but not enforced yet."""
+    """Secrets only as `${NAME}`, adapters and their settings, identities and webhooks."""
     for name, key, channel in _entries(_part(root, "channels")):
         secrets = set(_secrets(_part(channel, "settings"), reporter))
         check_callback_secret(_part(channel, "callback_secret"), reporter)
@@ -174,16 +173,6 @@ def check_installation(
             check_settings(name, key, channel, setting_checker, reporter, secrets)
     check_identities(_part(root, "identities"), reporter)
     check_webhooks(_part(root, "webhooks"), reporter, attributes)
-    for name, _, policy in _entries(_part(root, "policies")):
-        for rule, key, _ in _entries(policy):
-            if rule not in POLICY.fields:
-                continue
-            reporter.warning(
-                "J701",
-                key.mark,
-                f"`{rule}` of policy `{name}` is read but not enforced in this version",
-                hint="messages are sent as if it were not there",
-            )
 
 
 def _adapter(node: Node | None, adapters: Collection[str], reporter: Reporter) -> None:

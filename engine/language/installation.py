@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from engine.core.limits import Hours, Policy
 from engine.language.addresses import MERGE_BY, SEVERAL
 from engine.language.loader import Mapping, Node, plain_data, text_of
-from engine.language.scalars import DAYS, is_zone, read_length, read_rate
+from engine.language.policies import read_hours, read_policy
+from engine.language.scalars import is_zone, read_rate
 
 ConsentRule = Literal["opt_in", "opt_out", "not_needed"]
 
@@ -26,32 +28,8 @@ class ChannelSettings:
     settings: dict[str, Any] = field(default_factory=dict)
     callback_secret: str | None = field(default=None, repr=False)
     """`${NAME}`: what the provider's calls carry in their address. None: no calls are taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cap:
-    """No more than `most` in `within_seconds`; None for category or channel means all."""
-
-    most: int
-    within_seconds: float
-    per: str = "person"
-    category: str | None = None
-    channel: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class QuietHours:
-    opens: str
-    closes: str
-    then: Literal["defer", "skip"] = "defer"
-    days: tuple[int, ...] = ()
-    zone: str = "profile"
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    caps: tuple[Cap, ...] = ()
-    quiet_hours: QuietHours | None = None
+    hours: Hours | None = None
+    """When marketing may leave by it; None: as its adapter says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +91,20 @@ class Installation:
     purposes: tuple[str, ...] = ()
     """What consent can be asked for and withdrawn by itself."""
     policies: dict[str, Policy] = field(default_factory=lambda: {"default": Policy()})
+    priorities: tuple[str, ...] = ()
+    """Journeys, the most important first; all others come after them."""
     identities: Identities = Identities()
     link_base_url: str | None = None
     webhooks: tuple[Told, ...] = ()
+
+    def policy(self, name: str) -> Policy:
+        """The policy of that name; the default one for a name that is gone."""
+        return self.policies.get(name) or self.policies["default"]
+
+    def rank(self, journey: str) -> int:
+        """How important a journey is: 0 the most."""
+        listed = self.priorities
+        return listed.index(journey) if journey in listed else len(listed)
 
     def channel(self, name: str) -> ChannelSettings:
         """The channel's settings; without an entry it uses the `outbox` adapter."""
@@ -131,7 +120,7 @@ def read_installation(root: Node | None) -> Installation:
     data = plain_data(root) if isinstance(root, Mapping) else {}
     zone = data.get("time_zone")
     policies = {"default": Policy()}
-    policies |= {name: _policy(entry) for name, entry in _table(data.get("policies")).items()}
+    policies |= {name: read_policy(entry) for name, entry in _table(data.get("policies")).items()}
     links = _table(data.get("links"))
     identities = _table(data.get("identities"))
     consent: dict[str, ConsentRule] = {"marketing": "opt_in", "transactional": "not_needed"}
@@ -146,6 +135,7 @@ def read_installation(root: Node | None) -> Installation:
         consent=consent,
         purposes=tuple(dict.fromkeys(_texts(_table(data.get("consent")).get("purposes")))),
         policies=policies,
+        priorities=tuple(dict.fromkeys(_texts(data.get("priorities")))),
         identities=_identities(identities),
         link_base_url=links.get("base_url"),
         webhooks=tuple(_told(each) for each in map(_table, _list(data.get("webhooks"))) if "name" in each),
@@ -182,6 +172,7 @@ def _channel(value: Any) -> ChannelSettings:
         rate=read_rate(_text(entry.get("rate"), "")),
         settings=_table(entry.get("settings")),
         callback_secret=_text(entry.get("callback_secret"), "") or None,
+        hours=read_hours(entry.get("hours")),
     )
 
 
@@ -207,31 +198,3 @@ def _told(entry: dict[str, Any]) -> Told:
         include=tuple(_texts(entry.get("include"))),
         allow_private=entry.get("allow_private") is True,
     )
-
-
-def _policy(value: Any) -> Policy:
-    entry = _table(value)
-    caps = []
-    for cap in map(_table, _list(entry.get("caps"))):
-        within = read_length(_text(cap.get("within"), ""))
-        if within is not None and isinstance(cap.get("most"), int):
-            caps.append(
-                Cap(
-                    cap["most"],
-                    within.total_seconds(),
-                    _text(cap.get("per"), "person"),
-                    cap.get("category"),
-                    cap.get("channel"),
-                )
-            )
-    quiet = _table(entry.get("quiet_hours"))
-    hours = None
-    if isinstance(quiet.get("from"), str) and isinstance(quiet.get("to"), str):
-        hours = QuietHours(
-            quiet["from"],
-            quiet["to"],
-            "skip" if quiet.get("then") == "skip" else "defer",
-            tuple(DAYS[day] for day in _list(quiet.get("days")) if day in DAYS),
-            _text(quiet.get("zone"), "profile"),
-        )
-    return Policy(tuple(caps), hours)

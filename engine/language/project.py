@@ -17,6 +17,7 @@ from engine.language.diagnostics import Diagnostic, Mark, Reporter, in_order
 from engine.language.folder_rules import check_catalogue, check_cycles, check_installation, strays
 from engine.language.installation import Installation, read_installation
 from engine.language.loader import Mapping, Node, load
+from engine.language.policy_rules import check_policies
 from engine.language.scenario_rules import check_scenarios
 from engine.language.scenarios import ScenarioFile, read_scenarios
 from engine.language.schema import JOURNEY
@@ -95,6 +96,7 @@ def check_project(
     )
     if setup_root is not None:
         check_installation(setup_root, setup, adapters, setting_checker, words.catalogue.profile)
+        check_policies(setup_root, words, setup)
     if catalogue_root is not None:
         check_catalogue(catalogue_root, words, catalogue_reporter)
     uses: list[TemplateUse] = []

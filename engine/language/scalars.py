@@ -49,6 +49,11 @@ def read_time(text: str) -> str | None:
     return text if _TIME.fullmatch(text) else None
 
 
+def is_window_time(text: str) -> bool:
+    """Whether it is a time of day, or `24:00`."""
+    return text == "24:00" or read_time(text) is not None
+
+
 def read_instant(text: str) -> datetime | None:
     """An ISO 8601 instant, to the minute at least; without an offset it is naive."""
     if not _INSTANT.fullmatch(text):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from engine.language.addresses import MERGE_BY, SEVERAL
-from engine.language.schema import CATEGORIES, DAYS_FIELD, EXPRESSION, TYPE_NAME, ZONE_FIELD
+from engine.language.schema import EXPRESSION, TYPE_NAME
 from engine.language.schema_knowledge import RFM, SCORES
+from engine.language.schema_policy import HOURS, POLICY
 from engine.language.shapes import (
     Anything,
     Boolean,
@@ -132,42 +133,6 @@ CATALOGUE = Object(
 
 _CONSENT = Text(choices=("opt_in", "opt_out", "not_needed"))
 
-POLICY = Object(
-    "limits on messages",
-    {
-        "caps": Field(
-            Listing(
-                Object(
-                    "a frequency cap",
-                    {
-                        "per": Field(
-                            Text(choices=("person", "journey", "channel")), "counted over", default="person"
-                        ),
-                        "category": Field(Text(choices=CATEGORIES), "which messages count"),
-                        "channel": Field(Text("label"), "which channel counts"),
-                        "most": Field(Number(0, None, whole=True), "how many", needed=True),
-                        "within": Field(Text("positive_length"), "in how long", needed=True),
-                    },
-                )
-            ),
-            "frequency caps",
-        ),
-        "quiet_hours": Field(
-            Object(
-                "when nothing is sent",
-                {
-                    "from": Field(Text("window_time"), "beginning", needed=True),
-                    "to": Field(Text("window_time"), "end", needed=True),
-                    "then": Field(Text(choices=("defer", "skip")), "what happens instead", default="defer"),
-                    "days": DAYS_FIELD,
-                    "zone": ZONE_FIELD,
-                },
-            ),
-            "quiet hours",
-        ),
-    },
-)
-
 TOLD = (
     "profile.changed",
     "profile.merged",
@@ -213,6 +178,7 @@ INSTALLATION = Object(
                             default="assume_sent",
                         ),
                         "rate": Field(Text("rate"), "no more than so many"),
+                        "hours": Field(HOURS, "when marketing may leave by it", default="its adapter's"),
                         "settings": Field(
                             Table(Anything(), "word"), "the adapter's own; secrets as `${NAME}`"
                         ),
@@ -238,6 +204,10 @@ INSTALLATION = Object(
             "what consent messages need",
         ),
         "policies": Field(Table(POLICY), "policies by name"),
+        "priorities": Field(
+            Listing(Text("id")),
+            "journeys, the most important first: whose message goes when caps leave room for one",
+        ),
         "identities": Field(
             Object(
                 "how identifiers lead to profiles",

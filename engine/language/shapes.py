@@ -108,7 +108,7 @@ KINDS: dict[str, TextKind] = {
         "J207",
         "time of day",
         "hours and minutes, such as `09:00`; `24:00` is the end of the day",
-        lambda text: text == "24:00" or scalars.read_time(text) is not None,
+        scalars.is_window_time,
         r"^(24:00|([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?)$",
     ),
     "moment": TextKind(

@@ -1,9 +1,10 @@
 """Who may be written to now: an ordered list of small rules, one verdict per message with a reason.
 
 Pure: everything a rule looks at is handed in, loaded a batch at a time by the caller. A rule judges one
-message on one channel and says nothing (`None`), closes that channel with a skip reason, or defers the
-message. A rule that does not care about channels answers the same for each. The order of `RULES` is the
-order in which reasons win; a new rule is a new file in `rules/` and one line in that list.
+message on one channel and says nothing (`None`), closes that channel with a skip reason, says when it opens
+(`Defer`), or holds the message as a whole (`Held`). A rule that does not care about channels answers the same
+for each. The order of `RULES` is the order in which reasons win; a new rule is a new file in `rules/`, one
+line in that list and one in `docs/policy.md`.
 
 May import `engine.core`.
 """
@@ -13,6 +14,7 @@ from engine.policy.request import (
     Closed,
     Defer,
     Finding,
+    Held,
     Profile,
     Request,
     Rule,
@@ -20,6 +22,7 @@ from engine.policy.request import (
     Settings,
     Skip,
     Verdict,
+    Why,
 )
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "Closed",
     "Defer",
     "Finding",
+    "Held",
     "Profile",
     "Request",
     "Rule",
@@ -34,5 +38,6 @@ __all__ = [
     "Settings",
     "Skip",
     "Verdict",
+    "Why",
     "decide",
 ]

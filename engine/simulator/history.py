@@ -95,7 +95,13 @@ def _simulate(
 ) -> Report:
     names = list(project.plans) if journeys is None else journeys
     surroundings = Surroundings(
-        project.plans, project.catalogue, project.installation, render, journeys is None, stand_ins
+        project.plans,
+        project.catalogue,
+        project.installation,
+        render,
+        journeys is None,
+        stand_ins,
+        {name: project.installation.policy(project.plans[name].policy) for name in names},
     )
     run = Simulation(surroundings, names, since=since)
     stream, unreadable = read_stream(messages)

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from engine.core.commands import Ask, Perform, Send, Trace
 from engine.core.inputs import EntryState
+from engine.core.limits import Use
 from engine.core.plan import Message
 from engine.core.state import State
 from engine.language.addresses import ADDRESS_KINDS, IDENTIFIERS, address_kind
@@ -166,6 +167,8 @@ class Person:
         """Events that the engine itself made at this instant."""
         self.open: deque[tuple[Enrolment, Ask | Send | Perform]] = deque()
         self.last_message: SentMessage | None = None
+        self.uses: list[Use] = []
+        """What counts for caps."""
         self.awaited = Awaited()
         self.script_ends_at: datetime | None = None
         """When the last of what is told from outside happens."""

@@ -61,14 +61,16 @@ def run_scenario(
     render: Renderer | None = None,
 ) -> ScenarioRun:
     """Plays the whole script and goes on until every enrolment has ended (or is held for ever by a pause)."""
+    found = installation or Installation()
     surroundings = Surroundings(
         {plan.journey: plan},
         catalogue or Catalogue(),
-        installation or Installation(),
+        found,
         render,
         stand_ins=StandIns(
             dict(scenario.variant), scenario.holdout, dict(scenario.answers), frozenset(scenario.fails)
         ),
+        policies={} if scenario.policy is None else {plan.journey: found.policy(scenario.policy)},
     )
     run = Simulation(surroundings, (plan.journey,), goes_on=True)
     start = scenario.start.astimezone(UTC)
@@ -142,8 +144,6 @@ def _warnings(result: ScenarioRun) -> list[str]:
         split = plan.steps.get(step)
         if not isinstance(split, Split) or all(variant.name != name for variant in split.variants):
             warnings.append(f"`variant: {{{step}: {name}}}` does nothing: there is no such variant")
-    if result.scenario.policy is not None:
-        warnings.append(f"`policy: {result.scenario.policy}`: caps and quiet hours are not applied yet")
     trigger = plan.trigger
     if trigger.kind not in ("manual", "audience") and any(
         entry.kind == "enter" for entry in result.scenario.script

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from engine.core.limits import Policy
 from engine.core.plan import Plan
 from engine.language.catalogue import Catalogue
 from engine.language.expressions import Definitions
 from engine.language.installation import Installation
+from engine.policy import Settings
 
 Renderer = Callable[[str, str, Mapping[str, Any]], Mapping[str, str]]
 """(message, channel, context) to its parts. Raises `engine.content.RenderError`."""
@@ -41,6 +43,8 @@ class Surroundings:
     follow: bool = False
     """Whether an `enter` step really starts the other journey."""
     stand_ins: StandIns = field(default_factory=StandIns)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    """Journey to the policy that limits its messages. Without any, channels have no hours either."""
 
     def definitions(self) -> Definitions:
         return Definitions(
@@ -52,6 +56,15 @@ class Surroundings:
             },
             stages=tuple((stage.name, stage.where) for stage in self.catalogue.stages),
             tags=self.catalogue.rules,
+        )
+
+    def policy_settings(self) -> Settings:
+        """The installation's part of what the rules go by. Nothing is spread: instants can be told."""
+        channels = self.installation.channels if self.policies else {}
+        return Settings(
+            self.installation.consent,
+            self.installation.time_zone,
+            {name: channel.hours for name, channel in channels.items() if channel.hours is not None},
         )
 
     def zone(self) -> ZoneInfo:

@@ -37,7 +37,6 @@ from engine.core.inputs import (
 )
 from engine.language.expressions import Definitions, Facts, compile_expression, event_facts
 from engine.language.types import to_json, typed
-from engine.policy import Settings
 from engine.simulator.changes import change
 from engine.simulator.journey import SimulatedJourney
 from engine.simulator.moments import MANUAL, Moments
@@ -70,7 +69,7 @@ class Simulation:
         self._rules = surroundings.catalogue.rules
         self._lifetimes = surroundings.catalogue.lifetimes
         self.zone: tzinfo = surroundings.zone()
-        self.policy = Settings(surroundings.installation.consent)
+        self.policy = surroundings.policy_settings()
         opt_in = surroundings.installation.consent.get("marketing") == "opt_in"
         self.presumed: dict[str, bool] = {} if opt_in else {EVERY_CHANNEL: True}
         """What silence means for marketing."""

@@ -9,6 +9,7 @@ from engine.content.errors import RenderError
 from engine.core.commands import Perform, Send
 from engine.core.identity import delivery_key, event_id
 from engine.core.inputs import Settled
+from engine.core.limits import NO_POLICY, Use
 from engine.core.plan import Effect, Message
 from engine.language.expressions import Facts, compile_expression, with_computed
 from engine.language.types import to_json
@@ -25,15 +26,8 @@ def send(run: Simulation, enrolment: Enrolment, command: Send) -> Settled:
     step = enrolment.journey.plan.steps[command.step]
     assert isinstance(step, Message), "only a message step sends"
     person, at = enrolment.person, command.at
-    verdict = decide(
-        (
-            Request(
-                person.profile_id, step.channels, step.category, at, enrolment.state.holdout, step.purpose
-            ),
-        ),
-        {person.profile_id: _policy_profile(person, step)},
-        run.policy,
-    )[0]
+    profile = _policy_profile(run, person, step)
+    verdict = decide((_request(run, enrolment, step, at),), {person.profile_id: profile}, run.policy)[0]
     if isinstance(verdict, Skip):
         return Settled(step.id, "skipped", at, reason=verdict.reason, passed_over=verdict.passed_over)
     if not isinstance(verdict, SendVerdict):
@@ -58,6 +52,7 @@ def send(run: Simulation, enrolment: Enrolment, command: Send) -> Settled:
     )
     enrolment.messages.append(message)
     person.last_message = message
+    person.uses.append(Use(at, channel, step.category, enrolment.journey.name))
     run.emit(
         person,
         "message.sent",
@@ -69,7 +64,22 @@ def send(run: Simulation, enrolment: Enrolment, command: Send) -> Settled:
     return Settled(step.id, "sent", at, channel=channel, passed_over=verdict.passed_over)
 
 
-def _policy_profile(person: Person, step: Message) -> Profile:
+def _request(run: Simulation, enrolment: Enrolment, step: Message, at: datetime) -> Request:
+    name = enrolment.journey.name
+    return Request(
+        enrolment.person.profile_id,
+        step.channels,
+        step.category,
+        at,
+        enrolment.state.holdout,
+        step.purpose,
+        policy=run.surroundings.policies.get(name, NO_POLICY),
+        journey=name,
+        since=enrolment.state.begun_at,
+    )
+
+
+def _policy_profile(run: Simulation, person: Person, step: Message) -> Profile:
     addresses, consents = person.addresses, {}
     for channel in step.channels:
         if channel == "webhook":
@@ -78,7 +88,8 @@ def _policy_profile(person: Person, step: Message) -> Profile:
             word = person.word(channel, step.purpose)
             if word is not None:
                 consents[channel, "marketing"] = word
-    return Profile(addresses, consents)
+    zone = person.time_zone or run.surroundings.installation.time_zone
+    return Profile(addresses, consents, time_zone=zone, uses=person.uses)
 
 
 def _context(run: Simulation, enrolment: Enrolment, command: Send) -> dict[str, Any]:

@@ -71,6 +71,10 @@ class Delivery:
     claimed_at: datetime | None
     sending_at: datetime | None
     settled_at: datetime | None
+    handed_at: datetime | None = None
+    quota: str | None = None
+    units: int | None = None
+    why: list[dict[str, Any]] | None = None
 
     @property
     def row_key(self) -> DeliveryKey:
@@ -78,9 +82,17 @@ class Delivery:
 
 
 _ID = sa.Uuid(as_uuid=False)
-_TYPES: dict[str, Any] = {"enrolment_id": _ID, "profile_id": _ID, "passed_over": JSONB, "raw": JSONB}
+_TYPES: dict[str, Any] = {
+    "enrolment_id": _ID,
+    "profile_id": _ID,
+    "passed_over": JSONB,
+    "raw": JSONB,
+    "why": JSONB,
+}
 _COLUMNS = batch.columns(Delivery, "d")
 _KEY = {"enrolment_id": "uuid", "step": "text", "entry_month": "date"}
+_JUDGED = {"handed_at": "timestamptz", "quota": "text", "units": "integer", "why": "jsonb"}
+_WHY = "why = CASE WHEN r.why IS NULL THEN d.why ELSE coalesce(d.why, '[]'::jsonb) || r.why END"
 _SAME_ROW = "d.enrolment_id = r.enrolment_id AND d.step = r.step AND d.entry_month = r.entry_month"
 
 _CLAIM = sa.text(f"""
@@ -165,10 +177,11 @@ def _unwritten(new: NewDelivery, owner: str) -> Delivery:
 _WRITE = sa.text(f"""
     INSERT INTO deliveries (enrolment_id, step, entry_month, id, key, journey, profile_id, category, template,
                             state, attempts, owner, claimed_at, at, channel, template_digest, reason,
-                            passed_over, raw, due_at, sending_at, settled_at)
+                            passed_over, raw, due_at, handed_at, quota, units, why, sending_at, settled_at)
     SELECT enrolment_id, step, entry_month, gen_random_uuid(), key, journey, profile_id, category, template,
            state, 1, :owner, now(), at, channel, template_digest, reason,
-           coalesce(passed_over, '[]'::jsonb), raw, due_at, CASE WHEN state = 'sending' THEN now() END,
+           coalesce(passed_over, '[]'::jsonb), raw, due_at, handed_at, quota, units, why,
+           CASE WHEN state = 'sending' THEN now() END,
            CASE WHEN state NOT IN ('claimed', 'sending') THEN now() END
     FROM {
     batch.records(
@@ -186,6 +199,7 @@ _WRITE = sa.text(f"""
         passed_over="jsonb",
         raw="jsonb",
         due_at="timestamptz",
+        **_JUDGED,
     )
 }
     ORDER BY enrolment_id, step
@@ -212,6 +226,7 @@ async def write_batch(
             passed_over = [list(pair) for pair in what.passed_over]
             value |= {"state": what.state, "channel": what.channel, "reason": what.reason}
             value |= {"passed_over": passed_over, "raw": what.raw, "due_at": what.due_at}
+        value |= _judged(what)
         values.append(value)
     result = await connection.execute(_WRITE, batch.rows(values) | {"owner": owner})
     return {DeliveryKey(row.enrolment_id, row.step, row.entry_month) for row in result}
@@ -226,6 +241,16 @@ class Sending:
     channel: str
     template: str
     template_digest: str
+    handed_at: datetime | None = None
+    quota: str | None = None
+    units: int | None = None
+    why: list[dict[str, Any]] | None = None
+
+
+def _judged(what: Sending | Settlement) -> dict[str, Any]:
+    if isinstance(what, Settlement):
+        return {"why": what.why}
+    return {"handed_at": what.handed_at, "quota": what.quota, "units": what.units, "why": what.why}
 
 
 async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) -> set[DeliveryKey]:
@@ -234,13 +259,14 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
     Returns the keys that may be sent. One that is missing was taken over by another worker: do not send it.
     """
     fields = batch.records(
-        **_KEY, attempts="integer", channel="text", template="text", template_digest="text"
+        **_KEY, attempts="integer", channel="text", template="text", template_digest="text", **_JUDGED
     )
     return await _update(
         connection,
         f"""
             UPDATE deliveries d SET state = 'sending', sending_at = now(), channel = r.channel,
-                template = r.template, template_digest = r.template_digest
+                template = r.template, template_digest = r.template_digest, handed_at = r.handed_at,
+                quota = r.quota, units = r.units, {_WHY}
             FROM {fields}
             WHERE {_SAME_ROW} AND d.state = 'claimed' AND d.attempts = r.attempts
         """,
@@ -251,6 +277,7 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
                 "channel": s.channel,
                 "template": s.template,
                 "template_digest": s.template_digest,
+                **_judged(s),
             }
             for s in about
         ],
@@ -274,6 +301,7 @@ class Settlement:
     provider_id: str | None = None
     raw: Any = field(default=None, repr=False)
     due_at: datetime | None = None
+    why: list[dict[str, Any]] | None = None
 
 
 async def settle_batch(connection: AsyncConnection, settlements: Sequence[Settlement]) -> set[DeliveryKey]:
@@ -288,6 +316,7 @@ async def settle_batch(connection: AsyncConnection, settlements: Sequence[Settle
         provider_id="text",
         raw="jsonb",
         due_at="timestamptz",
+        why="jsonb",
     )
     return await _update(
         connection,
@@ -295,7 +324,7 @@ async def settle_batch(connection: AsyncConnection, settlements: Sequence[Settle
             UPDATE deliveries d SET state = r.state, reason = r.reason, passed_over = r.passed_over,
                 channel = coalesce(r.channel, d.channel),
                 provider_id = coalesce(r.provider_id, d.provider_id),
-                raw = coalesce(r.raw, d.raw), due_at = r.due_at,
+                raw = coalesce(r.raw, d.raw), due_at = r.due_at, {_WHY},
                 settled_at = CASE WHEN r.state = 'claimed' THEN NULL ELSE now() END
             FROM {fields}
             WHERE {_SAME_ROW} AND d.state IN ('claimed', 'sending') AND d.attempts = r.attempts
@@ -311,6 +340,7 @@ async def settle_batch(connection: AsyncConnection, settlements: Sequence[Settle
                 "provider_id": s.provider_id,
                 "raw": s.raw,
                 "due_at": s.due_at,
+                "why": s.why,
             }
             for s in settlements
         ],

@@ -10,6 +10,7 @@ consistency, and partitions of another server could not keep them.
 
 from engine.language.addresses import KINDS
 from engine.store.columns import metadata
+from engine.store.tables.budgets import budgets
 from engine.store.tables.callbacks import HEARD_CHANNEL, HEARD_STATES, access_tokens, heard
 from engine.store.tables.customers import consents, identities, profiles, static_segments
 from engine.store.tables.deliveries import (
@@ -98,6 +99,7 @@ __all__ = [
     "access_tokens",
     "api_keys",
     "applies",
+    "budgets",
     "clock",
     "consents",
     "crowd_events",

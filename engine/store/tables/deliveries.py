@@ -50,6 +50,10 @@ deliveries = sa.Table(
     instant("due_at", nullable=True),  # logical, of a deferral
     text("provider_id", nullable=True),
     sa.Column("raw", pg.JSONB, nullable=True),
+    instant("handed_at", nullable=True),  # logical: when it was last handed to a provider, for caps
+    text("quota", nullable=True),  # the provider's quota that it draws on
+    sa.Column("units", sa.Integer, nullable=True),  # of its channel's budget
+    sa.Column("why", pg.JSONB, nullable=True),  # what rules said: each deferral, then the last word
     sa.CheckConstraint(f"state IN ({', '.join(repr(s) for s in DELIVERY_STATES)})", name="state"),
     sa.Index(None, "profile_id", "at"),
     sa.Index(None, "journey", "at"),

@@ -15,11 +15,12 @@ from channels.port import Adapter, Capabilities
 from channels.testing.fakes import FakeAdapter
 from engine.content import TemplateSet
 from engine.core.identity import delivery_key
+from engine.core.limits import NO_POLICY, Policy
 from engine.core.plan import Condition, Effect, Goal, Message, Plan, Step, Trigger
 from engine.delivery import DeliveryPorts, LiveProject, Order
 from engine.language.catalogue import Catalogue, EventType, Property
 from engine.language.installation import ChannelSettings, Installation
-from engine.store import consents, deliveries, enrolments, events, profiles, workers
+from engine.store import consents, deliveries, enrolments, events, profiles, tables, workers
 from engine.store.consents import Consent
 from engine.store.database import open_database
 from engine.store.deliveries import Delivery
@@ -64,10 +65,15 @@ class World:
     channels: dict[str, ChannelSettings] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
     catalogue: Catalogue = field(default_factory=Catalogue)
+    policy: Policy = NO_POLICY
+    priorities: tuple[str, ...] = ()
 
     def worker(self, name: str = "w1", channels_here: frozenset[str] | None = None) -> DeliveryPorts:
         async def project() -> LiveProject:
-            return LiveProject(TemplateSet(FILES), self.catalogue, Installation(channels=self.channels))
+            installation = Installation(
+                channels=self.channels, policies={"default": self.policy}, priorities=self.priorities
+            )
+            return LiveProject(TemplateSet(FILES), self.catalogue, installation)
 
         async def plan(digest: str) -> Plan:
             return self.plans[digest]
@@ -87,10 +93,10 @@ class World:
         self.adapters[channel] = adapter
         return adapter
 
-    def plan(self, *steps: Step, goal: Condition | None = None) -> str:
+    def plan(self, *steps: Step, goal: Condition | None = None, journey: str = "cart") -> str:
         ends = None if goal is None else Goal(goal, timedelta(days=3))
         plan = Plan(
-            "cart", Trigger("event", "cart.updated"), {s.id: s for s in steps}, steps[0].id, goal=ends
+            journey, Trigger("event", "cart.updated"), {s.id: s for s in steps}, steps[0].id, goal=ends
         )
         digest = f"plan-{len(self.plans)}"
         self.plans[digest] = plan
@@ -141,7 +147,7 @@ class World:
     ) -> None:
         row = Enrolment(
             id=enrolment_id,
-            journey="cart",
+            journey=self.plans[digest].journey,
             digest=digest,
             profile_id=profile_id,
             profile_key="k",
@@ -155,7 +161,8 @@ class World:
             assert await enrolments.insert_batch(connection, [row])
 
     def order(self, enrolment_id: str, digest: str, step: str = "hi", at: datetime = AT) -> Order:
-        return Order(enrolment_id=enrolment_id, journey="cart", digest=digest, step=step, at=at)
+        journey = self.plans[digest].journey
+        return Order(enrolment_id=enrolment_id, journey=journey, digest=digest, step=step, at=at)
 
     async def row(self, enrolment_id: str, step: str = "hi") -> Delivery:
         return next(row for row in await self.rows(enrolment_id) if row.step == step)
@@ -187,6 +194,15 @@ class World:
         profile_id = (await self.enrolment(enrolment_id)).profile_id
         async with self.database.begin() as connection:
             await profiles.change_batch(connection, [profiles.Change(profile_id, **values)])
+
+    async def end(self, enrolment_id: str) -> None:
+        """Ends the enrolment, from outside."""
+        async with self.database.begin() as connection:
+            await connection.execute(
+                tables.enrolments.update()
+                .where(tables.enrolments.c.id == enrolment_id)
+                .values(status="ended", exit="cancelled", ended_at=AT)
+            )
 
     async def alive(self, *names: str) -> None:
         async with self.database.begin() as connection:
