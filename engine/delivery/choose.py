@@ -74,7 +74,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         turn.write(job, "claimed", job.bound or refused, reason=job.refused() or job.row.reason, raw=raw)
         return
     try:
-        rendered = turn.project.templates.render(job.step.template, channel, job.context)
+        rendered = turn.project.templates.render(job.step.template, channel, job.context, job.variants)
     except RenderError as error:
         # Only what was passed over before it counts; channels after it were never looked at.
         job.closed = dict(job.passed_over(channel))
@@ -95,4 +95,5 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
     )
     if refused is not None:
         turn.write(job, "claimed", refused, reason=job.closed[refused], raw=raw)
-    turn.sending.append(Sending(job.row.row_key, job.attempts, channel, job.step.template, rendered.digest))
+    key, template = job.row.row_key, job.step.template
+    turn.sending.append(Sending(key, job.attempts, channel, template, rendered.digest, rendered.variant))

@@ -21,7 +21,7 @@ from engine.core.inputs import Settled
 from engine.core.plan import Message, Plan
 from engine.delivery.choose import apply, request, skip
 from engine.delivery.exits import exit_seen
-from engine.delivery.facts import Look, computed_in, load_facts, template_context
+from engine.delivery.facts import Look, computed_in, conditions_in, load_facts, template_context, variants_for
 from engine.delivery.hands import BUSY, take_in_hand
 from engine.delivery.job import REFUSED, Job, Turn
 from engine.delivery.leftover import Leftovers
@@ -161,9 +161,16 @@ class _Batch:
         wanted = {channel for order in orders for channel in self.step(order).channels}
         profiles = await policy_profiles(connection, customers, wanted, self.project.installation)
         computed = [computed_in(self.project, self.step(order).template) for order in orders]
+        conditions = [conditions_in(self.project, self.step(order).template) for order in orders]
         looks = [
-            Look(found[order.enrolment_id], self.plans[order.digest], order.at, order.event_id, texts)
-            for order, texts in zip(orders, computed, strict=True)
+            Look(
+                found[order.enrolment_id],
+                self.plans[order.digest],
+                order.at,
+                order.event_id,
+                (*texts, *asked),
+            )
+            for order, texts, asked in zip(orders, computed, conditions, strict=True)
         ]
         facts = await load_facts(connection, self.project, looks)
         jobs = []
@@ -173,6 +180,7 @@ class _Batch:
             refused = {channel: reason for channel, reason in row.passed_over if reason.startswith(REFUSED)}
             profile = profiles[enrolment.profile_id]
             job = Job(order, self.step(order), enrolment, row, profile, context, refused)
+            job.variants = variants_for(given, self.project, job.step.template)
             job.attempts = row.attempts
             job.dead = list((row.raw or {}).get("dead_addresses", ()))
             jobs.append(job)

@@ -95,7 +95,12 @@ def _simulate(
 ) -> Report:
     names = list(project.plans) if journeys is None else journeys
     surroundings = Surroundings(
-        project.plans, project.catalogue, project.installation, render, journeys is None, stand_ins
+        project.plans,
+        project.catalogue,
+        project.installation,
+        render,
+        follow=journeys is None,
+        stand_ins=stand_ins,
     )
     run = Simulation(surroundings, names, since=since)
     stream, unreadable = read_stream(messages)
