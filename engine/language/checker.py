@@ -228,7 +228,7 @@ class _Journey:
         place = self.place(visit.known)
         template = text_of(visit.spec.get("template"))
         channels = visit.spec.get("channels")
-        if template in self.words.variants:
+        if template is not None and template in self.words.variants:
             check_conditions(self.words.variants[template][0], place, self.words.variants[template][1])
         if place.vague or template is None or not isinstance(channels, Sequence):
             return

@@ -62,13 +62,13 @@ def run_suite(project: TestedProject, paths: Iterable[str] | None = None) -> Sui
     Without `paths` coverage counts every journey of the project, else the journeys of those files.
     """
     files = project.scenarios if paths is None else {path: project.scenarios[path] for path in paths}
-    variants = read_variants(project.templates)
-    renderer = TemplateSet(project.templates, project.installation.locale, names_of(variants))
+    known = read_variants(project.templates)
+    renderer = TemplateSet(project.templates, project.installation.locale, names_of(known))
 
     def render(
-        message: str, channel: str, context: Mapping[str, Any], holding: Sequence[str]
+        message: str, channel: str, context: Mapping[str, Any], variants: Sequence[str]
     ) -> Mapping[str, str]:
-        return renderer.render(message, channel, context, holding).parts
+        return renderer.render(message, channel, context, variants).parts
 
     results = [
         Result(path, run, compare(run, project.catalogue))
@@ -81,7 +81,7 @@ def run_suite(project: TestedProject, paths: Iterable[str] | None = None) -> Sui
                 catalogue=project.catalogue,
                 installation=project.installation,
                 render=render,
-                variants=variants,
+                variants=known,
             )
             for scenario in file.scenarios
         )

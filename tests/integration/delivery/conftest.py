@@ -19,6 +19,7 @@ from engine.core.plan import Condition, Effect, Goal, Message, Plan, Step, Trigg
 from engine.delivery import DeliveryPorts, LiveProject, Order
 from engine.language.catalogue import Catalogue, EventType, Property
 from engine.language.installation import ChannelSettings, Installation
+from engine.language.variants import names_of, read_variants
 from engine.store import consents, deliveries, enrolments, events, profiles, workers
 from engine.store.consents import Consent
 from engine.store.database import open_database
@@ -39,6 +40,15 @@ FILES = {
     "templates/hello/email.subject.j2": "Hello",
     "templates/hello/email.text.j2": "Hello by mail",
     "templates/counted/sms.text.j2": "Order number {{ profile.orders + 1 }}",
+    "templates/tiered/sms.text.j2": "For all",
+    "templates/tiered/zh/sms.text.j2": "所有人",
+    "templates/tiered/gold/sms.text.j2": "For gold",
+    "templates/tiered/gold/zh-Hant/sms.text.j2": "金卡",
+    "templates/tiered/generic/sms.text.j2": "Generic",
+    "templates/tiered/variants.yaml": """
+variants:
+  - {name: gold, where: 'count("order.paid", "30d") > 1'}
+""",
     "templates/broken/sms.text.j2": "Your cart {{ trigger.cart_id }}",
 }
 
@@ -65,7 +75,9 @@ class World:
 
     def worker(self, name: str = "w1", channels_here: frozenset[str] | None = None) -> DeliveryPorts:
         async def project() -> LiveProject:
-            return LiveProject(TemplateSet(FILES), self.catalogue, Installation(channels=self.channels))
+            variants = read_variants(FILES)
+            templates = TemplateSet(FILES, "en", names_of(variants))
+            return LiveProject(templates, self.catalogue, Installation(channels=self.channels), variants)
 
         async def plan(digest: str) -> Plan:
             return self.plans[digest]
