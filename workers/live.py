@@ -24,6 +24,7 @@ from engine.delivery.ports import LiveProject
 from engine.language.catalogue import read_catalogue
 from engine.language.installation import ChannelSettings, Installation, read_installation
 from engine.language.loader import load
+from engine.language.variants import names_of, read_variants
 from engine.store import clock, enrolments, outbox, plans, project
 from engine.store.connection import AsyncEngine
 from engine.store.outbox import OutboxMessage
@@ -67,10 +68,13 @@ class Live:
                 stored = await project.load(connection)
                 if stored is None:
                     raise NothingApplied("nothing is applied yet; run `kairos apply` in the project's folder")
+                installation = read_installation(load("kairos.yaml", stored.installation)[0])
+                variants = read_variants(stored.templates)
                 self._project = LiveProject(
-                    TemplateSet(stored.templates),
+                    TemplateSet(stored.templates, installation.locale, names_of(variants)),
                     read_catalogue(load("journeys/catalog.yaml", stored.catalogue)[0]),
-                    read_installation(load("kairos.yaml", stored.installation)[0]),
+                    installation,
+                    variants,
                 )
                 self._digest = digest
         self._looked_at = time.monotonic()

@@ -138,6 +138,7 @@ class Delivery(Shape):
     channel: str | None
     template: str | None
     template_digest: str | None
+    template_variant: str | None
     state: DeliveryState
     reason: str | None
     passed_over: list[list[str]]

@@ -11,11 +11,11 @@ import typer
 
 from channels.registry import examine, names
 from engine.cli.project_folder import NoProject, find_project, read_project
-from engine.content import TemplateProblem, TemplateScope, TemplateSet
+from engine.content import TemplateProblem, TemplateScope, TemplateSet, check_message, check_paths
 from engine.language.diagnostics import Diagnostic
 from engine.language.listing import as_json, as_sarif, as_text
 from engine.language.project import Project, check_project
-from engine.language.templating import TemplateUse
+from engine.language.templating import ContentSetting, TemplateUse
 from engine.sdk import ActionMistake
 from engine.sdk.discovery import discover
 
@@ -29,15 +29,15 @@ class Format(StrEnum):
 
 
 def content_checker(
-    files: Mapping[str, str], uses: Sequence[TemplateUse]
+    files: Mapping[str, str], uses: Sequence[TemplateUse], setting: ContentSetting
 ) -> Iterator[tuple[TemplateUse | None, TemplateProblem]]:
     """The template checks of `engine.content`, as `check_project` takes them."""
-    templates = TemplateSet(files)
-    for problem in templates.check_paths():
+    templates = TemplateSet(files, setting.installation.locale, setting.variants)
+    for problem in check_paths(templates):
         yield None, problem
     for use in uses:
         scope = TemplateScope(use.profile, use.trigger, use.event, use.answers, use.brand)
-        for problem in templates.check(use.message, use.channel, scope):
+        for problem in check_message(templates, use.message, use.channel, scope):
             yield use, problem
 
 

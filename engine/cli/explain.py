@@ -167,7 +167,8 @@ def _delivery_lines(found: Sequence[Delivery]) -> Iterator[str]:
     for each in found:
         by = f" by {each.channel}" if each.channel else ""
         number = f", provider's id {each.provider_id}" if each.provider_id else ""
-        version = f" (template {each.template_digest[:12]})" if each.template_digest else ""
+        variant = f" as {each.template_variant}" if each.template_variant else ""
+        version = f"{variant} (template {each.template_digest[:12]})" if each.template_digest else ""
         yield f"message of `{each.step}`: {each.template}{by} {each.state}{version}{number}"
 
 

@@ -9,7 +9,7 @@ MARKER = "kairos.yaml"
 LARGEST = 1_000_000
 """Bytes of a file that are read; what is longer is refused by the checker anyway."""
 
-_FOLDERS = {"journeys": (".yaml", ".yml"), "templates": (".j2",)}
+_FOLDERS = {"journeys": (".yaml", ".yml"), "templates": (".j2", ".yaml")}
 
 
 class NoProject(Exception):

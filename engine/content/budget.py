@@ -15,6 +15,8 @@ LONGEST_VALUE = 200_000
 """Of one text or list."""
 LONGEST_OUTPUT = 500_000
 LONGEST_SOURCE = 100_000
+LONGEST_ASSEMBLED = 400_000
+"""Of a template with its layout and blocks put in."""
 
 
 @dataclass(slots=True)

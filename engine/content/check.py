@@ -13,7 +13,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from engine.content import budget
 from engine.content.errors import TemplateProblem
-from engine.content.parts import parts_of, template_path
+from engine.content.parts import OWN, Folder, parts_of, template_path
 from engine.content.scope import ROOTS, TemplateScope
 from engine.content.sms import MOST_CHARACTERS
 
@@ -23,12 +23,12 @@ _LOOSE = frozenset({"object", "any", "list"})
 
 
 def check_parts(
-    message: str, channel: str, parts: Mapping[str, str], known: Iterable[str] = (), generic: bool = False
+    message: str, channel: str, parts: Mapping[str, str], folder: Folder = OWN, known: Iterable[str] = ()
 ) -> list[TemplateProblem]:
     """Parts that the channel needs and are not there, and parts that it does not have."""
     rules = parts_of(channel)
     if not parts:
-        wanted = rules.needed[0] if rules else "text"
+        wanted = (*rules.needed, *rules.either)[0] if rules else "text"
         path = template_path(message, channel, wanted)
         there = ", ".join(known)
         hint = f"`{message}` has templates for {there}" if there else f"write {path}"
@@ -37,17 +37,20 @@ def check_parts(
         ]
     if rules is None:
         return []
+    missing = [part for part in rules.needed if part not in parts]
+    if rules.either and not any(part in parts for part in rules.either):
+        missing.append(rules.either[0])
+    which = f"{folder.label} " if folder.label else ""
     problems = [
         TemplateProblem(
-            template_path(message, channel, part, generic),
+            template_path(message, channel, part, folder),
             1,
             1,
             "missing-part",
-            f"the {'generic ' if generic else ''}{channel} template of `{message}` has no {part}",
-            hint=f"write {template_path(message, channel, part, generic)}",
+            f"the {which}{channel} template of `{message}` has no {part}",
+            hint=f"write {template_path(message, channel, part, folder)}",
         )
-        for part in rules.needed
-        if part not in parts
+        for part in missing
     ]
     for part, path in parts.items():
         if part not in rules.all:
@@ -59,46 +62,50 @@ def check_parts(
     return problems
 
 
-def check_file(
-    environment: ImmutableSandboxedEnvironment,
-    path: str,
-    channel: str,
-    part: str,
-    source: str,
-    scope: TemplateScope,
-) -> list[TemplateProblem]:
-    """Mistakes of one file: syntax, names, nulls, length, JSON."""
+def check_source(
+    environment: ImmutableSandboxedEnvironment, path: str, source: str
+) -> nodes.Template | TemplateProblem:
+    """The syntax tree of one file, or why it has none."""
     if len(source) > budget.LONGEST_SOURCE:
         said = f"the template has {len(source):,} characters"
-        expected = f"at most {budget.LONGEST_SOURCE:,}"
-        return [TemplateProblem(path, 1, 1, "too-long", said, expected)]
+        return TemplateProblem(path, 1, 1, "too-long", said, f"at most {budget.LONGEST_SOURCE:,}")
     try:
         tree = environment.parse(source)
         environment.compile(source)
     except TemplateSyntaxError as error:
         message = error.message or "this is no Jinja2 template"
-        return [TemplateProblem(path, error.lineno, 1, "syntax", message, hint=_syntax_hint(message))]
+        return TemplateProblem(path, error.lineno, 1, "syntax", message, hint=_syntax_hint(message))
     except (TemplateError, RecursionError, MemoryError, ValueError, SyntaxError) as error:
         said = f"this template cannot be compiled ({type(error).__name__})"
-        return [TemplateProblem(path, 1, 1, "syntax", said, hint="make it simpler")]
-    problems = list(_Names(path, source, scope).problems(tree))
-    if channel == "sms" and part == "text":
-        problems.extend(_check_sms(path, tree))
-    if part == "json":
-        problems.extend(_check_json(environment, path, source))
-    return problems
+        return TemplateProblem(path, 1, 1, "syntax", said, hint="make it simpler")
+    return tree
+
+
+def own_names(tree: nodes.Template) -> set[str]:
+    """Names that a file gives itself: what is made of it can use them everywhere."""
+    own = {macro.name for macro in tree.find_all(nodes.Macro)}
+    own |= {name.name for name in tree.find_all(nodes.Name) if name.ctx in ("store", "param")}
+    if any(True for _ in tree.find_all(nodes.Block)):
+        own.add("super")
+    return own
+
+
+def check_names(
+    path: str, source: str, tree: nodes.Template, scope: TemplateScope, own: Iterable[str]
+) -> Iterator[TemplateProblem]:
+    """Names that mean nothing, and nulls, in one file. `own`: names given by all that it is made with."""
+    return _Names(path, source, scope, own).problems(tree)
 
 
 class _Names:
-    def __init__(self, path: str, source: str, scope: TemplateScope) -> None:
+    def __init__(self, path: str, source: str, scope: TemplateScope, own: Iterable[str]) -> None:
+        self.own = _GIVEN | set(own)
         self.path = path
         self.lines = source.splitlines() or [""]
         self.scope = scope
 
     def problems(self, tree: nodes.Template) -> Iterator[TemplateProblem]:
-        own = set(_GIVEN)
-        own.update(macro.name for macro in tree.find_all(nodes.Macro))
-        own.update(name.name for name in tree.find_all(nodes.Name) if name.ctx in ("store", "param"))
+        own = self.own
         inner = {id(node.node) for node in tree.find_all(nodes.Getattr)}
         inner |= {id(node.node) for node in tree.find_all(nodes.Getitem)}
         for name in tree.find_all(nodes.Name):
@@ -203,7 +210,7 @@ def _syntax_hint(message: str) -> str | None:
 # --- length and JSON --------------------------------------------------------------------------------------
 
 
-def _check_sms(path: str, tree: nodes.Template) -> list[TemplateProblem]:
+def check_sms(path: str, tree: nodes.Template) -> list[TemplateProblem]:
     longest = _visible(tree.body)
     if longest <= MOST_CHARACTERS:
         return []
@@ -229,7 +236,7 @@ def _visible(body: Iterable[nodes.Node]) -> int:
     return total
 
 
-def _check_json(environment: ImmutableSandboxedEnvironment, path: str, source: str) -> list[TemplateProblem]:
+def check_json(environment: ImmutableSandboxedEnvironment, path: str, source: str) -> list[TemplateProblem]:
     """Parses the text around the values. Templates with blocks have no one skeleton and are not judged."""
     skeleton: list[str] = []
     for _, token, text in environment.lex(source):

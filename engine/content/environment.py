@@ -45,7 +45,9 @@ _METHODS = {
     datetime: _words("strftime isoformat date"),
     date: _words("strftime isoformat"),
 }
-_REFUSED = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)
+_REFUSED = (nodes.Import, nodes.FromImport)
+_ASSEMBLED = (nodes.Include, nodes.Extends, nodes.Block)
+"""What is put in before a template is compiled; files are checked one by one with it."""
 
 
 class SafeJson(str):
@@ -68,11 +70,16 @@ class _Missing(Undefined):
 
 
 class Environment(ImmutableSandboxedEnvironment):
-    """One for each kind of part: `json` escapes for JSON, `html` for HTML, others write text as it is."""
+    """One for each kind of part: `json` escapes for JSON, `html` for HTML, others write text as it is.
+
+    `single` reads files as they are written, with their layouts and blocks still apart; nothing is rendered
+    by it.
+    """
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, single: bool = False) -> None:
+        self.refused = _REFUSED if single else (*_REFUSED, *_ASSEMBLED)
         super().__init__(
             autoescape=kind == "html",
             undefined=_Missing,
@@ -96,7 +103,7 @@ class Environment(ImmutableSandboxedEnvironment):
         tree = super()._parse(source, name, filename)
         for node in tree.find_all(nodes.Stmt):
             recursive = isinstance(node, nodes.For) and node.recursive
-            if recursive or isinstance(node, _REFUSED):
+            if recursive or isinstance(node, self.refused):
                 word = "a recursive loop" if recursive else type(node).__name__.lower()
                 raise TemplateSyntaxError(f"{word} cannot be used in these templates", node.lineno)
         return tree

@@ -32,6 +32,8 @@ CODES: dict[str, str] = {
     "unknown-part": "a part that the channel does not have",
     "too-long": "a text message over its length, or a template over its size",
     "json": "a JSON part that cannot parse after rendering",
+    "layout": "a layout or block that is missing, ends in itself, or is not named literally",
+    "variant": "a variant or locale that is not declared, or cannot be chosen",
 }
 
 

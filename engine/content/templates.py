@@ -1,190 +1,190 @@
-"""A project's templates: found by message and channel, checked, rendered."""
+"""A project's templates: found by message and channel, chosen, rendered."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
-from jinja2 import Template
-from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
+from engine.content.assemble import Assembly, assemble
+from engine.content.errors import RenderError
+from engine.content.made import ENVIRONMENTS, Made, kind_of, make, make_text
+from engine.content.parts import GENERIC, OWN, Folder, part_of, template_path
+from engine.core.locales import fall_back
 
-from engine.content import budget
-from engine.content.check import check_file, check_parts
-from engine.content.environment import Environment
-from engine.content.errors import RenderError, TemplateProblem
-from engine.content.parts import part_of, template_path
-from engine.content.scope import TemplateScope
-
-_KEPT = {"locale": "text"}
+KEPT: Final = {"locale": "text"}
 """What of a profile the generic variant sees, and its type."""
-_ONE_LINE = frozenset({"subject", "title"})
-"""Parts that become one line: a line break in a subject would begin a header of its own."""
 
 
 @dataclass(slots=True)
 class Rendered:
-    """`parts` by name (`subject`, `text`, …). `digest` names the sources they were rendered from."""
+    """`parts` by name (`subject`, `text`, …). `digest` names the sources they were rendered from, `variant`
+    the folder below the message's own, `vip/zh-Hant`."""
 
     parts: dict[str, str]
     digest: str
+    variant: str | None = None
 
 
 class TemplateSet:
-    """All templates of a project. `files` maps paths (`templates/<message>/<channel>.<part>.j2`) to text.
+    """All templates of a project.
 
-    Paths that are no template's are left alone; `check_paths` names them.
+    Args:
+        files: paths (`templates/<message>/<channel>.<part>.j2` and so on) to text. What is no template's is
+            left alone.
+        locale: the installation's.
+        variants: message to the names of its variants, in their order.
     """
 
-    def __init__(self, files: Mapping[str, str]) -> None:
-        self._files = dict(files)
-        self._found: dict[tuple[str, str], dict[str, str]] = {}
-        self._generic: dict[tuple[str, str], dict[str, str]] = {}
-        for path in sorted(self._files):
-            place = part_of(path)
+    def __init__(
+        self,
+        files: Mapping[str, str],
+        locale: str | None = None,
+        variants: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.files = dict(files)
+        self.locale = locale
+        self.variants = {message: tuple(names) for message, names in (variants or {}).items()}
+        self._found: dict[tuple[str, str], dict[Folder, dict[str, str]]] = {}
+        for path in sorted(self.files):
+            place = self.place(path)
             if place is not None:
-                message, channel, part, generic = place
-                found = self._generic if generic else self._found
-                found.setdefault((message, channel), {})[part] = path
-        self._environments = {kind: Environment(kind) for kind in ("html", "json", "text")}
-        self._compiled: dict[str, Template] = {}
-        self._digests: dict[tuple[str, str, bool], str] = {}
+                folders = self._found.setdefault((place.message, place.channel), {})
+                folders.setdefault(place.folder, {})[place.part] = path
+        self._assembled: dict[str, Assembly] = {}
+        self._made: dict[tuple[str, str, Folder], dict[str, Made]] = {}
+        self._digests: dict[tuple[str, str, Folder], str] = {}
+        self._texts: dict[str, str] = {}
+
+    def place(self, path: str) -> Any:
+        """The place that a template's path says; None if it is none's."""
+        message = path.split("/")[1] if path.startswith("templates/") else ""
+        return part_of(path, self.variants.get(message, ()))
 
     def messages(self) -> tuple[str, ...]:
         """Names of all messages, sorted."""
         return tuple(sorted({message for message, _ in self._found}))
 
     def channels(self, message: str) -> tuple[str, ...]:
-        """Channels for which `message` has any part, sorted."""
-        return tuple(sorted(channel for name, channel in self._found if name == message))
+        """Channels for which `message` has any part beside variants, sorted."""
+        return tuple(
+            sorted(
+                channel
+                for (name, channel), folders in self._found.items()
+                if name == message and any(folder.variant is None for folder in folders)
+            )
+        )
 
-    def parts(self, message: str, channel: str) -> tuple[str, ...]:
-        """Names of the parts that are there, sorted."""
-        return tuple(sorted(self._found.get((message, channel), ())))
+    def folders(self, message: str, channel: str) -> tuple[Folder, ...]:
+        """Where the message has parts for the channel: its own folder, locales, variants."""
+        return tuple(self._found.get((message, channel), ()))
 
-    def source(self, message: str, channel: str, part: str) -> str:
-        return self._files[self._found[message, channel][part]]
+    def parts(self, message: str, channel: str, folder: Folder = OWN) -> dict[str, str]:
+        """The parts that are there, sorted, to their paths."""
+        return dict(sorted(self._found.get((message, channel), {}).get(folder, {}).items()))
 
-    def digest(self, message: str, channel: str, generic: bool = False) -> str:
-        """SHA-256 over names and sources of all parts (of the generic variant), as hex."""
-        known = self._digests.get((message, channel, generic))
+    def text_of(self, message: str) -> str:
+        """All sources of a message, with layouts and blocks: what it may name stands in it."""
+        known = self._texts.get(message)
         if known is None:
-            parts = (self._generic if generic else self._found).get((message, channel), {})
-            sources = [[part, self._files[path]] for part, path in sorted(parts.items())]
-            known = sha256(json.dumps(sources).encode()).hexdigest()
-            self._digests[message, channel, generic] = known
+            paths = {
+                each
+                for (name, _), folders in self._found.items()
+                if name == message
+                for parts in folders.values()
+                for path in parts.values()
+                for each in self.assembly(path).paths
+            }
+            known = "\n".join(self.files[path] for path in sorted(paths))
+            self._texts[message] = known
         return known
 
-    def check(self, message: str, channel: str, scope: TemplateScope) -> list[TemplateProblem]:
-        """All mistakes of one message on one channel, in order of file and line."""
-        parts = self._found.get((message, channel), {})
-        problems = check_parts(message, channel, parts, known=self.channels(message))
-        for part, path in sorted(parts.items()):
-            environment = self._environments[_kind(part)]
-            problems.extend(check_file(environment, path, channel, part, self._files[path], scope))
-        if generic := self._generic.get((message, channel)):
-            problems += check_parts(message, channel, generic, generic=True)
-            narrow = replace(scope, profile=_KEPT)
-            for part, path in sorted(generic.items()):
-                environment = self._environments[_kind(part)]
-                problems.extend(check_file(environment, path, channel, part, self._files[path], narrow))
-        return sorted(problems, key=lambda p: (p.path, p.line, p.column))
+    def assembly(self, path: str) -> Assembly:
+        """A template with its layout and blocks put in."""
+        known = self._assembled.get(path)
+        if known is None:
+            place = self.place(path)
+            environment = ENVIRONMENTS[kind_of(place.part)]
+            locales = fall_back(place.folder.locale, self.locale)
+            known = assemble(environment, self.files, path, place.part, locales)
+            self._assembled[path] = known
+        return known
 
-    def check_paths(self) -> list[TemplateProblem]:
-        """Files below `templates/` whose name is not `<message>/<channel>.<part>.j2`, and generic variants of
-        what is not there."""
-        expected = template_path("<message>", "<channel>", "<part>")
-        alone = [
-            TemplateProblem(
-                path, 1, 1, "missing-part", f"`{message}` has no {channel} template that this is a variant of"
-            )
-            for (message, channel), parts in sorted(self._generic.items())
-            for path in parts.values()
-            if (message, channel) not in self._found
-        ]
-        return alone + [
-            TemplateProblem(path, 1, 1, "unknown-part", "this file is no template by its name", expected)
-            for path in sorted(self._files)
-            if path.startswith("templates/") and part_of(path) is None
-        ]
+    def chosen(
+        self, message: str, channel: str, locale: str | None = None, variants: Iterable[str] = ()
+    ) -> Folder | None:
+        """The folder for a customer with this locale for whom these variants hold, in their order.
 
-    def render(self, message: str, channel: str, context: Mapping[str, Any]) -> Rendered:
-        """The message for one customer.
+        The first variant that has something for the channel, else the message's own; in it the customer's
+        locale, what is left of it, the installation's, and what has no locale.
+        """
+        folders = self._found.get((message, channel), {})
+        locales = (*fall_back(locale, self.locale), None)
+        for variant in (*variants, None):
+            for each in locales:
+                if (variant, each) in folders:
+                    return Folder(variant, each)
+        return None
+
+    def digest(self, message: str, channel: str, folder: Folder = OWN) -> str:
+        """SHA-256 over names and sources of all parts, with all that they include, as hex."""
+        place = (message, channel, folder)
+        known = self._digests.get(place)
+        if known is None:
+            parts = self.parts(*place)
+            sources = [[part, self.files[path]] for part, path in parts.items()]
+            shared = {each for path in parts.values() for each in self.assembly(path).shared}
+            sources += [[path, self.files[path]] for path in sorted(shared)]
+            known = sha256(json.dumps(sources).encode()).hexdigest()
+            self._digests[place] = known
+        return known
+
+    def render(
+        self, message: str, channel: str, context: Mapping[str, Any], variants: Iterable[str] = ()
+    ) -> Rendered:
+        """The message for one customer, for whom these variants hold.
 
         `context` has `profile trigger event answers now`, and `brand links` if there are; whatever is null
         counts as undefined. Text put into a JSON part is escaped to stand inside its quotes; `tojson` gives a
         whole value with its own. A `profile` whose `personalise` is false gets the generic variant if there
         is one, and shows nothing but its locale. Raises `RenderError`.
         """
-        parts, generic = self._found.get((message, channel)), False
         profile = context.get("profile")
-        if isinstance(profile, Mapping) and profile.get("personalise") is False:
-            context = {**context, "profile": {name: profile[name] for name in _KEPT if name in profile}}
-            generic = (message, channel) in self._generic
-            parts = self._generic.get((message, channel), parts)
-        if not parts:
+        if not isinstance(profile, Mapping):
+            profile = {}
+        elif profile.get("personalise") is False:
+            profile = {name: profile[name] for name in KEPT if name in profile}
+            context, variants = {**context, "profile": profile}, (GENERIC,)
+        locale = profile.get("locale")
+        folder = self.chosen(message, channel, locale if isinstance(locale, str) else None, variants)
+        if folder is None:
             raise RenderError(f"there is no template {template_path(message, channel, '*')}")
+        return self.render_folder(message, channel, folder, context)
+
+    def render_folder(
+        self, message: str, channel: str, folder: Folder, context: Mapping[str, Any]
+    ) -> Rendered:
+        """The message as this folder has it."""
         names: dict[str, Any] = {"brand": {}, "links": {}, "answers": {}, "profile": {}}
         names.update((name, value) for name, value in context.items() if value is not None)
-        rendered = {part: self._render(part, path, names) for part, path in sorted(parts.items())}
-        return Rendered(rendered, self.digest(message, channel, generic))
+        made = self.made(message, channel, folder)
+        parts = {part: each.render(names) for part, each in made.items()}
+        return Rendered(parts, self.digest(message, channel, folder), folder.label)
 
-    def _render(self, part: str, path: str, names: dict[str, Any]) -> str:
-        token = budget.current.set(budget.Budget())
-        try:
-            text = _written(self._template(part, path), names)
-        except RenderError as error:
-            raise RenderError(error.message, path) from None
-        except UndefinedError as error:
-            raise RenderError(f"{error.message} (null, without a default)", path) from None
-        except SecurityError as error:
-            raise RenderError(f"not offered in templates: {error.message}", path) from None
-        except TemplateSyntaxError as error:
-            raise RenderError(f"line {error.lineno}: {error.message}", path) from None
-        except Exception as error:
-            # Only the kind: the text of such errors quotes values of the customer.
-            raise RenderError(f"{type(error).__name__} while rendering", path) from None
-        finally:
-            budget.current.reset(token)
-        if part in _ONE_LINE:
-            return " ".join(text.split())
-        if part == "json":
-            _must_parse(text, path)
-        return text.strip() if part in ("text", "body", "json") else text
+    def made(self, message: str, channel: str, folder: Folder) -> dict[str, Made]:
+        """The parts ready to be rendered; the text of an e-mail that has HTML only is made of that."""
+        place = (message, channel, folder)
+        known = self._made.get(place)
+        if known is None:
+            known = dict(sorted(self._make(*place)))
+            self._made[place] = known
+        return known
 
-    def _template(self, part: str, path: str) -> Template:
-        template = self._compiled.get(path)
-        if template is None:
-            source = self._files[path]
-            if len(source) > budget.LONGEST_SOURCE:
-                raise RenderError(f"the template is longer than {budget.LONGEST_SOURCE:,} characters")
-            template = self._environments[_kind(part)].from_string(source)
-            self._compiled[path] = template
-        return template
-
-
-def _kind(part: str) -> str:
-    return part if part in ("html", "json") else "text"
-
-
-def _written(template: Template, names: dict[str, Any]) -> str:
-    pieces: list[str] = []
-    room = budget.LONGEST_OUTPUT
-    for piece in template.generate(names):
-        room -= len(piece)
-        if room < 0:
-            raise RenderError(f"the message grows beyond {budget.LONGEST_OUTPUT:,} characters")
-        pieces.append(piece)
-    return "".join(pieces)
-
-
-def _must_parse(text: str, path: str) -> None:
-    def refuse(constant: str) -> None:
-        raise ValueError(constant)
-
-    try:
-        json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError):
-        raise RenderError("is not JSON after rendering", path) from None
+    def _make(self, message: str, channel: str, folder: Folder) -> Iterator[tuple[str, Made]]:
+        parts = self.parts(message, channel, folder)
+        for part, path in parts.items():
+            yield part, make(self.assembly(path), part)
+        if channel == "email" and "html" in parts and "text" not in parts:
+            yield "text", make_text(self.assembly(parts["html"]))

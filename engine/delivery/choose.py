@@ -91,7 +91,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         turn.write(job, "claimed", job.bound or refused, reason=job.refused() or job.row.reason, raw=raw)
         return
     try:
-        rendered = turn.project.templates.render(job.step.template, channel, job.context)
+        rendered = turn.project.templates.render(job.step.template, channel, job.context, job.variants)
     except RenderError as error:
         # Only what was passed over before it counts; channels after it were never looked at.
         job.closed = dict(job.passed_over(channel))
@@ -115,6 +115,13 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
     handed_at, why, job.why = turn.at(job.order), job.why, None
     turn.sending.append(
         Sending(
-            job.row.row_key, job.attempts, channel, job.step.template, rendered.digest, handed_at, why=why
+            job.row.row_key,
+            job.attempts,
+            channel,
+            job.step.template,
+            rendered.digest,
+            handed_at,
+            why=why,
+            template_variant=rendered.variant,
         )
     )

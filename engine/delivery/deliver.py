@@ -23,7 +23,7 @@ from engine.delivery import limits
 from engine.delivery.asking import send_or_ask
 from engine.delivery.choose import apply, request
 from engine.delivery.exits import exit_seen
-from engine.delivery.facts import Look, computed_in, load_facts, template_context
+from engine.delivery.facts import Look, computed_in, conditions_in, load_facts, template_context, variants_for
 from engine.delivery.hands import BUSY, take_in_hand
 from engine.delivery.job import REFUSED, Job, Turn
 from engine.delivery.leftover import Leftovers
@@ -165,9 +165,16 @@ class _Batch:
         profiles = await policy_profiles(connection, customers, wanted, self.project.installation)
         await limits.with_uses(connection, self.project, self.plans, orders, found, profiles)
         computed = [computed_in(self.project, self.step(order).template) for order in orders]
+        conditions = [conditions_in(self.project, self.step(order).template) for order in orders]
         looks = [
-            Look(found[order.enrolment_id], self.plans[order.digest], order.at, order.event_id, texts)
-            for order, texts in zip(orders, computed, strict=True)
+            Look(
+                found[order.enrolment_id],
+                self.plans[order.digest],
+                order.at,
+                order.event_id,
+                (*texts, *asked),
+            )
+            for order, texts, asked in zip(orders, computed, conditions, strict=True)
         ]
         facts = await load_facts(connection, self.project, looks)
         jobs = []
@@ -177,6 +184,7 @@ class _Batch:
             refused = {channel: reason for channel, reason in row.passed_over if reason.startswith(REFUSED)}
             profile = profiles[enrolment.profile_id]
             job = Job(order, self.step(order), enrolment, row, profile, context, refused)
+            job.variants = variants_for(given, self.project, job.step.template)
             job.attempts = row.attempts
             job.dead = list((row.raw or {}).get("dead_addresses", ()))
             jobs.append(job)

@@ -14,8 +14,9 @@ from engine.customers import facts as customers
 from engine.delivery.ports import LiveProject
 from engine.delivery.sight import Enrolment
 from engine.ingest.conditions import trigger_facts
-from engine.language.catalogue import Catalogue
+from engine.language.catalogue import PERSONALISE, Catalogue
 from engine.language.expressions import Definitions, Facts, Requirements, requirements, with_computed
+from engine.language.variants import holding
 from engine.store import events
 
 if TYPE_CHECKING:
@@ -92,13 +93,20 @@ def computed_in(project: LiveProject, message: str) -> tuple[str, ...]:
     computed = [name for name, about in project.catalogue.profile.items() if about.derived]
     if not computed:
         return ()
-    templates = project.templates
-    sources = [
-        templates.source(message, channel, part)
-        for channel in templates.channels(message)
-        for part in templates.parts(message, channel)
-    ]
-    return tuple(f"profile.{name}" for name in computed if any(name in source for source in sources))
+    source = project.templates.text_of(message)
+    return tuple(f"profile.{name}" for name in computed if name in source)
+
+
+def conditions_in(project: LiveProject, message: str) -> tuple[str, ...]:
+    """The conditions of the message's variants."""
+    return tuple(each.where for each in project.variants.get(message, ()))
+
+
+def variants_for(facts: Facts, project: LiveProject, message: str) -> tuple[str, ...]:
+    """The message's variants that hold; none is looked at for whom it is not to be personal."""
+    if facts.profile.get(PERSONALISE) is False:
+        return ()
+    return holding(project.variants.get(message, ()), facts)
 
 
 def template_context(facts: Facts, project: LiveProject, computed: tuple[str, ...] = ()) -> Mapping[str, Any]:

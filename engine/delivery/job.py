@@ -41,6 +41,8 @@ class Job:
     """Set while it says `sending`."""
     wait: timedelta = timedelta(0)
     """Until its turn at a channel with a rate."""
+    variants: tuple[str, ...] = ()
+    """Of its template, those that hold for the customer."""
     attempts: int = 0
     """Those of its row; 0 before the row is written."""
     why: list[dict[str, Any]] | None = None
@@ -60,6 +62,7 @@ class Job:
             list(self.dead),
             self.message,
             self.wait,
+            self.variants,
             self.attempts,
             self.why,
         )

@@ -15,6 +15,7 @@ from engine.core.plan import Plan
 from engine.ingest.heeded import Heeded
 from engine.language.catalogue import Catalogue
 from engine.language.installation import Installation
+from engine.language.variants import Variants
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncEngine
@@ -86,6 +87,7 @@ class LiveProject:
     templates: TemplateSet
     catalogue: Catalogue
     installation: Installation
+    variants: Variants = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)

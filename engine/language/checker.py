@@ -12,6 +12,7 @@ from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
 from engine.language.schema import VERBS
 from engine.language.step_rules import StepRules
 from engine.language.templating import TemplateUse
+from engine.language.variants import check_conditions
 from engine.language.words import Enterable, Lookup, Words, segment_event
 
 TRIGGER = "\0trigger"
@@ -54,6 +55,11 @@ def _told_by(trigger: Mapping) -> str | None:
 def check_journey(name: str, root: Mapping, words: Words, reporter: Reporter) -> list[TemplateUse]:
     """Report what is wrong with a journey beyond its shape; the templates that it uses, and where."""
     return _Journey(name, root, words, reporter).check()
+
+
+def anywhere(words: Words) -> Place:
+    """Where an expression stands of which nobody knows what starts it."""
+    return Place(replace(base_scope(words), trigger={}, event={}), frozenset({"trigger", "event"}))
 
 
 class _Journey:
@@ -222,8 +228,11 @@ class _Journey:
         place = self.place(visit.known)
         template = text_of(visit.spec.get("template"))
         channels = visit.spec.get("channels")
+        if template is not None and template in self.words.variants:
+            check_conditions(self.words.variants[template][0], place, self.words.variants[template][1])
         if place.vague or template is None or not isinstance(channels, Sequence):
             return
+        own = text_of(visit.spec.get("category")) or text_of(self.root.get("category"))
         for node in channels.items:
             channel = text_of(node)
             if channel is not None and channel in self.words.templates.get(template, ()):
@@ -235,4 +244,5 @@ class _Journey:
                     place.scope.event,
                     place.scope.answers or frozenset(),
                     frozenset(self.words.installation.brand),
+                    category=own or "marketing",
                 )

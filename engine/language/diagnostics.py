@@ -126,6 +126,8 @@ CODES: dict[str, str] = {
     "J604": "text message over its length",
     "J605": "part of a template missing or unknown",
     "J606": "template that does not give valid JSON",
+    "J607": "layout or block that cannot be put in",
+    "J608": "variant or locale of a message that cannot be chosen",
     "J702": "cap of two kinds at once",
     "J703": "hours that never end",
     "J704": "part of a policy that does nothing",

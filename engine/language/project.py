@@ -10,7 +10,7 @@ from engine.core.plan import Plan
 from engine.language.actions import ActionSignature
 from engine.language.adapter_settings import SettingChecker
 from engine.language.catalogue import Catalogue, read_catalogue
-from engine.language.checker import check_journey, enterable
+from engine.language.checker import anywhere, check_journey, enterable
 from engine.language.compiler import compile_journey
 from engine.language.conforming import conform
 from engine.language.diagnostics import Diagnostic, Mark, Reporter, in_order
@@ -21,9 +21,11 @@ from engine.language.policy_rules import check_policies
 from engine.language.scenario_rules import check_scenarios
 from engine.language.scenarios import ScenarioFile, read_scenarios
 from engine.language.schema import JOURNEY
+from engine.language.schema_content import VARIANTS
 from engine.language.schema_folder import CATALOGUE, INSTALLATION, SCENARIOS
 from engine.language.shapes import Object
-from engine.language.templating import TemplateChecker, TemplateUse, check_templates
+from engine.language.templating import ContentSetting, TemplateChecker, TemplateUse, check_templates
+from engine.language.variants import check_conditions, check_variants, message_with_variants, variants_in
 from engine.language.words import Words, template_channels
 
 INSTALLATION_PATH = "kairos.yaml"
@@ -77,6 +79,14 @@ def check_project(
     installation, catalogue = read_installation(setup_root), read_catalogue(catalogue_root)
     templates = {path: text for path, text in files.items() if path.startswith("templates/")}
     reporters = [setup, catalogue_reporter]
+    variants: dict[str, tuple[Node | None, Reporter]] = {}
+    for path in sorted(templates):
+        message = message_with_variants(path)
+        if message is not None:
+            root, reporter = _read(files, path, VARIANTS, needed=True)
+            variants[message] = root, reporter
+            reporters.append(reporter)
+            check_variants(root, tuple(templates), message, reporter)
 
     journeys: dict[str, tuple[Mapping, Reporter]] = {}
     for path in sorted(files):
@@ -93,6 +103,7 @@ def check_project(
         template_channels(templates),
         {name: enterable(root) for name, (root, _) in journeys.items()},
         actions or {},
+        variants,
     )
     if setup_root is not None:
         check_installation(setup_root, setup, adapters, setting_checker, words.catalogue.profile)
@@ -116,10 +127,14 @@ def check_project(
             check_scenarios(root, words, reporter)
             if not reporter.failed:
                 scenarios[path] = read_scenarios(path, root, catalogue, installation.time_zone)
+    for message in variants.keys() - {use.message for use in uses}:
+        check_conditions(variants[message][0], anywhere(words), variants[message][1])
     found = [each for reporter in reporters for each in reporter.found]
     found += strays(files)
     if template_checker is not None:
-        found += check_templates(templates, [*uses, *_unused(uses, words)], template_checker)
+        names = {message: tuple(v.name for v in variants_in(root)) for message, (root, _) in variants.items()}
+        setting = ContentSetting(installation, names)
+        found += check_templates(templates, [*uses, *_unused(uses, words)], setting, template_checker)
     return Project(in_order(found), plans, catalogue, installation, scenarios, templates)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from engine.language.diagnostics import Diagnostic
+from engine.language.installation import Installation
 
 CODES = {
     "syntax": "J601",
@@ -18,6 +19,8 @@ CODES = {
     "missing-part": "J605",
     "unknown-part": "J605",
     "json": "J606",
+    "layout": "J607",
+    "variant": "J608",
 }
 _OF_NAMES = frozenset({"unknown-variable", "unknown-property", "null"})
 
@@ -37,6 +40,15 @@ class TemplateUse:
     answers: frozenset[str] = frozenset()
     brand: frozenset[str] = frozenset()
     named: bool = True
+    category: str = "marketing"
+
+
+@dataclass(frozen=True, slots=True)
+class ContentSetting:
+    """What templates are checked against beside their uses. `variants`: message to names."""
+
+    installation: Installation = field(default_factory=Installation)
+    variants: Map[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class TemplateMistake(Protocol):
@@ -60,17 +72,17 @@ class TemplateMistake(Protocol):
 
 class TemplateChecker(Protocol):
     def __call__(
-        self, files: Map[str, str], uses: Sequence[TemplateUse]
+        self, files: Map[str, str], uses: Sequence[TemplateUse], setting: ContentSetting
     ) -> Iterable[tuple[TemplateUse | None, TemplateMistake]]:
         """Mistakes of each use; with None, those of files that are no template's."""
 
 
 def check_templates(
-    files: Map[str, str], uses: Sequence[TemplateUse], checker: TemplateChecker
+    files: Map[str, str], uses: Sequence[TemplateUse], setting: ContentSetting, checker: TemplateChecker
 ) -> list[Diagnostic]:
     """All mistakes of the templates, each once however many messages use the template."""
     found: dict[Diagnostic, None] = {}
-    for use, mistake in checker(files, uses):
+    for use, mistake in checker(files, uses, setting):
         if use is not None and not use.named and mistake.code in _OF_NAMES:
             continue
         lines = files.get(mistake.path, "").split("\n")

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 
+from engine.core.locales import canonical
 from engine.language.actions import ActionSignature
 from engine.language.catalogue import Catalogue
 from engine.language.diagnostics import Reporter, listed, nearest
@@ -37,6 +38,8 @@ class Words:
     """Template to the channels that it has a part for."""
     journeys: dict[str, Enterable]
     actions: Map[str, ActionSignature]
+    variants: Map[str, tuple[Node | None, Reporter]] = field(default_factory=dict)
+    """Message to its `variants.yaml`."""
 
     def channel_names(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*CHANNELS, *self.installation.channels)))
@@ -48,12 +51,15 @@ def segment_event(change: str | None) -> str:
 
 
 def template_channels(paths: Collection[str]) -> dict[str, frozenset[str]]:
-    """Template name to channels, from paths such as `templates/cart-reminder/sms.text.j2`."""
+    """Template name to channels, from paths such as `templates/cart-reminder/sms.text.j2`; variants do not
+    count."""
     found: dict[str, set[str]] = {}
     for path in paths:
         pieces = path.split("/")
-        if len(pieces) == 3 and pieces[0] == "templates" and path.endswith(".j2"):
-            channel, dot, _ = pieces[2].partition(".")
+        if pieces[0] != "templates" or not path.endswith(".j2") or pieces[1].startswith("_"):
+            continue
+        if len(pieces) == 3 or (len(pieces) == 4 and canonical(pieces[2]) is not None):
+            channel, dot, _ = pieces[-1].partition(".")
             if dot:
                 found.setdefault(pieces[1], set()).add(channel)
     return {name: frozenset(channels) for name, channels in found.items()}

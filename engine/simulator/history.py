@@ -99,9 +99,9 @@ def _simulate(
         project.catalogue,
         project.installation,
         render,
-        journeys is None,
-        stand_ins,
-        {name: project.installation.policy(project.plans[name].policy) for name in names},
+        follow=journeys is None,
+        stand_ins=stand_ins,
+        policies={name: project.installation.policy(project.plans[name].policy) for name in names},
     )
     run = Simulation(surroundings, names, since=since)
     stream, unreadable = read_stream(messages)

@@ -15,6 +15,7 @@ from engine.language.expressions import evaluate
 from engine.language.installation import Installation
 from engine.language.scenarios import Person as Described
 from engine.language.scenarios import Scenario, ScriptEntry
+from engine.language.variants import Variants
 from engine.simulator.changes import identify
 from engine.simulator.person import Change, Enrolment, Happening, Person, SentMessage
 from engine.simulator.settings import Renderer, StandIns, Surroundings
@@ -59,6 +60,7 @@ def run_scenario(
     catalogue: Catalogue | None = None,
     installation: Installation | None = None,
     render: Renderer | None = None,
+    variants: Variants | None = None,
 ) -> ScenarioRun:
     """Plays the whole script and goes on until every enrolment has ended (or is held for ever by a pause)."""
     found = installation or Installation()
@@ -67,6 +69,7 @@ def run_scenario(
         catalogue or Catalogue(),
         found,
         render,
+        variants or {},
         stand_ins=StandIns(
             dict(scenario.variant), scenario.holdout, dict(scenario.answers), frozenset(scenario.fails)
         ),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from engine.core.limits import Policy
@@ -12,10 +12,17 @@ from engine.core.plan import Plan
 from engine.language.catalogue import Catalogue
 from engine.language.expressions import Definitions
 from engine.language.installation import Installation
+from engine.language.variants import Variants
 from engine.policy import Settings
 
-Renderer = Callable[[str, str, Mapping[str, Any]], Mapping[str, str]]
-"""(message, channel, context) to its parts. Raises `engine.content.RenderError`."""
+
+class Renderer(Protocol):
+    """Renders messages. `variants`: those that hold for the customer."""
+
+    def __call__(
+        self, message: str, channel: str, context: Mapping[str, Any], variants: Sequence[str]
+    ) -> Mapping[str, str]:
+        """Its parts. Raises `engine.content.RenderError`."""
 
 
 @dataclass(slots=True)
@@ -40,6 +47,8 @@ class Surroundings:
     installation: Installation = field(default_factory=Installation)
     render: Renderer | None = None
     """None: messages are not rendered."""
+    variants: Variants = field(default_factory=dict)
+    """Of the messages."""
     follow: bool = False
     """Whether an `enter` step really starts the other journey."""
     stand_ins: StandIns = field(default_factory=StandIns)

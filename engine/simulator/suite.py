@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.content.templates import TemplateSet
 from engine.core.plan import Plan
 from engine.language.catalogue import Catalogue
 from engine.language.installation import Installation
 from engine.language.scenarios import ScenarioFile
+from engine.language.variants import names_of, read_variants
 from engine.simulator.compare import Difference, compare
 from engine.simulator.coverage import Coverage, coverage
 from engine.simulator.scenario import ScenarioRun, run_scenario
@@ -61,7 +62,14 @@ def run_suite(project: TestedProject, paths: Iterable[str] | None = None) -> Sui
     Without `paths` coverage counts every journey of the project, else the journeys of those files.
     """
     files = project.scenarios if paths is None else {path: project.scenarios[path] for path in paths}
-    renderer = TemplateSet(project.templates)
+    known = read_variants(project.templates)
+    renderer = TemplateSet(project.templates, project.installation.locale, names_of(known))
+
+    def render(
+        message: str, channel: str, context: Mapping[str, Any], variants: Sequence[str]
+    ) -> Mapping[str, str]:
+        return renderer.render(message, channel, context, variants).parts
+
     results = [
         Result(path, run, compare(run, project.catalogue))
         for path, file in sorted(files.items())
@@ -72,7 +80,8 @@ def run_suite(project: TestedProject, paths: Iterable[str] | None = None) -> Sui
                 project.plans[file.journey],
                 catalogue=project.catalogue,
                 installation=project.installation,
-                render=lambda message, channel, context: renderer.render(message, channel, context).parts,
+                render=render,
+                variants=known,
             )
             for scenario in file.scenarios
         )

@@ -13,6 +13,7 @@ from engine.core.limits import NO_POLICY, Use
 from engine.core.plan import Effect, Message
 from engine.language.expressions import Facts, compile_expression, with_computed
 from engine.language.types import to_json
+from engine.language.variants import holding
 from engine.policy import Profile, Request, Skip, decide
 from engine.policy import Send as SendVerdict
 from engine.simulator.person import Enrolment, Person, SentMessage
@@ -43,7 +44,8 @@ def send(run: Simulation, enrolment: Enrolment, command: Send) -> Settled:
     parts: dict[str, str] = {}
     if run.surroundings.render is not None:
         try:
-            parts = dict(run.surroundings.render(step.template, channel, _context(run, enrolment, command)))
+            context, variants = _context(run, enrolment, command, step.template)
+            parts = dict(run.surroundings.render(step.template, channel, context, variants))
         except RenderError as error:
             enrolment.render_errors[step.id] = str(error)
             return Settled(step.id, "skipped", at, reason="render", passed_over=verdict.passed_over)
@@ -92,9 +94,12 @@ def _policy_profile(run: Simulation, person: Person, step: Message) -> Profile:
     return Profile(addresses, consents, time_zone=zone, uses=person.uses)
 
 
-def _context(run: Simulation, enrolment: Enrolment, command: Send) -> dict[str, Any]:
+def _context(
+    run: Simulation, enrolment: Enrolment, command: Send, template: str
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What the template sees, and the variants that hold."""
     facts = run.facts(enrolment, command.at, run.moved_by(enrolment, command.event_id))
-    return {
+    context = {
         "profile": with_computed(facts, run.definitions.computed),
         "trigger": facts.trigger,
         "event": facts.event,
@@ -103,6 +108,7 @@ def _context(run: Simulation, enrolment: Enrolment, command: Send) -> dict[str, 
         "brand": run.surroundings.installation.brand,
         "links": {},
     }
+    return context, holding(run.surroundings.variants.get(template, ()), facts)
 
 
 def perform(run: Simulation, enrolment: Enrolment, command: Perform) -> Settled:

@@ -58,6 +58,7 @@ class Delivery:
     channel: str | None
     template: str | None
     template_digest: str | None
+    template_variant: str | None
     state: str
     reason: str | None
     passed_over: list[list[str]]
@@ -158,6 +159,7 @@ def _unwritten(new: NewDelivery, owner: str) -> Delivery:
         channel=None,
         template=new.template,
         template_digest=None,
+        template_variant=None,
         state="claimed",
         reason=None,
         passed_over=[],
@@ -176,10 +178,11 @@ def _unwritten(new: NewDelivery, owner: str) -> Delivery:
 
 _WRITE = sa.text(f"""
     INSERT INTO deliveries (enrolment_id, step, entry_month, id, key, journey, profile_id, category, template,
-                            state, attempts, owner, claimed_at, at, channel, template_digest, reason,
-                            passed_over, raw, due_at, handed_at, quota, units, why, sending_at, settled_at)
+                            state, attempts, owner, claimed_at, at, channel, template_digest,
+                            template_variant, reason, passed_over, raw, due_at, handed_at, quota, units, why,
+                            sending_at, settled_at)
     SELECT enrolment_id, step, entry_month, gen_random_uuid(), key, journey, profile_id, category, template,
-           state, 1, :owner, now(), at, channel, template_digest, reason,
+           state, 1, :owner, now(), at, channel, template_digest, template_variant, reason,
            coalesce(passed_over, '[]'::jsonb), raw, due_at, handed_at, quota, units, why,
            CASE WHEN state = 'sending' THEN now() END,
            CASE WHEN state NOT IN ('claimed', 'sending') THEN now() END
@@ -195,6 +198,7 @@ _WRITE = sa.text(f"""
         state="text",
         channel="text",
         template_digest="text",
+        template_variant="text",
         reason="text",
         passed_over="jsonb",
         raw="jsonb",
@@ -221,7 +225,11 @@ async def write_batch(
     for row, what in decided:
         value = {name: getattr(row, name) for name in NewDelivery.__slots__}
         if isinstance(what, Sending):
-            value |= {"state": "sending", "channel": what.channel, "template_digest": what.template_digest}
+            value |= {"state": "sending", "channel": what.channel}
+            value |= {
+                "template_digest": what.template_digest,
+                "template_variant": what.template_variant,
+            }
         else:
             passed_over = [list(pair) for pair in what.passed_over]
             value |= {"state": what.state, "channel": what.channel, "reason": what.reason}
@@ -245,6 +253,7 @@ class Sending:
     quota: str | None = None
     units: int | None = None
     why: list[dict[str, Any]] | None = None
+    template_variant: str | None = None
 
 
 def _judged(what: Sending | Settlement) -> dict[str, Any]:
@@ -259,13 +268,20 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
     Returns the keys that may be sent. One that is missing was taken over by another worker: do not send it.
     """
     fields = batch.records(
-        **_KEY, attempts="integer", channel="text", template="text", template_digest="text", **_JUDGED
+        **_KEY,
+        attempts="integer",
+        channel="text",
+        template="text",
+        template_digest="text",
+        template_variant="text",
+        **_JUDGED,
     )
     return await _update(
         connection,
         f"""
             UPDATE deliveries d SET state = 'sending', sending_at = now(), channel = r.channel,
-                template = r.template, template_digest = r.template_digest, handed_at = r.handed_at,
+                template = r.template, template_digest = r.template_digest,
+                template_variant = r.template_variant, handed_at = r.handed_at,
                 quota = r.quota, units = r.units, {_WHY}
             FROM {fields}
             WHERE {_SAME_ROW} AND d.state = 'claimed' AND d.attempts = r.attempts
@@ -277,6 +293,7 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
                 "channel": s.channel,
                 "template": s.template,
                 "template_digest": s.template_digest,
+                "template_variant": s.template_variant,
                 **_judged(s),
             }
             for s in about

@@ -37,6 +37,8 @@ BASE = {
     "journeys/b.yaml": "journey: b\ntrigger: {manual: true}\nsteps: []\n",
     "journeys/welcome.yaml": "journey: welcome\ntrigger: {manual: true}\nsteps: []\n",
     "templates/hello/sms.text.j2": "Hello",
+    "templates/hello/gold/sms.text.j2": "Hello",
+    "templates/_blocks/greeting.text.j2": "Hello",
 }
 J = "journeys/j.yaml"
 HEAD = "journey: j\ntrigger: {event: order.paid}\n"
@@ -80,6 +82,7 @@ FRAMES: dict[str, tuple[str, str]] = {
     "tags": ("journeys/catalog.yaml", "<>"),
     "text": ("templates/hello/sms.text.j2", "<>"),
     "json": ("templates/hello/wechat.json.j2", "<>"),
+    "variants": ("templates/hello/variants.yaml", "<>"),
 }
 WHERE = {
     "top": "J103 J104 J105 J205 J209 J310 J325",
@@ -105,7 +108,8 @@ WHERE = {
     "policy": "J702 J703 J704 J705",
     "catalog": "J512 J513",
     "tags": "J319",
-    "text": "J601 J602 J603",
+    "text": "J601 J602 J603 J607",
+    "variants": "J608",
     "json": "J606",
 }
 FRAME_OF = {code: frame for frame, codes in WHERE.items() for code in codes.split()}
@@ -117,7 +121,9 @@ def found(code: str, example: str) -> set[str]:
     frame = FRAME_OF[code]
     path, text = FRAMES[frame]
     files = dict(BASE)
-    if frame in ("scenario", "expect", "text", "json"):
+    if frame != "variants":
+        del files["templates/hello/gold/sms.text.j2"]
+    if frame in ("scenario", "expect", "text", "json", "variants"):
         files[J] = SENDS.replace("id: hi", "id: hello")
     if frame == "scenario":
         files[J] = HEAD + SPLIT + "        - {name: coupon, weight: 100, steps: []}\n"

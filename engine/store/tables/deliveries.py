@@ -37,6 +37,7 @@ deliveries = sa.Table(
     text("channel", nullable=True),
     text("template", nullable=True),
     text("template_digest", nullable=True),
+    text("template_variant", nullable=True),  # folder below the message's own, such as vip/zh-Hant
     text("state"),
     text("reason", nullable=True),
     json_list("passed_over"),

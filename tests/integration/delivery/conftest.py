@@ -20,6 +20,7 @@ from engine.core.plan import Condition, Effect, Goal, Message, Plan, Step, Trigg
 from engine.delivery import DeliveryPorts, LiveProject, Order
 from engine.language.catalogue import Catalogue, EventType, Property
 from engine.language.installation import ChannelSettings, Installation
+from engine.language.variants import names_of, read_variants
 from engine.store import consents, deliveries, enrolments, events, profiles, tables, workers
 from engine.store.consents import Consent
 from engine.store.database import open_database
@@ -40,8 +41,16 @@ FILES = {
     "templates/hello/generic/email.text.j2": "To everybody",
     "templates/hello/email.subject.j2": "Hello",
     "templates/hello/email.text.j2": "Hello by mail",
-    "templates/hello/wecom.json.j2": '{"text": {"content": "Hello"}}',
     "templates/counted/sms.text.j2": "Order number {{ profile.orders + 1 }}",
+    "templates/tiered/sms.text.j2": "For all",
+    "templates/tiered/zh/sms.text.j2": "所有人",
+    "templates/tiered/gold/sms.text.j2": "For gold",
+    "templates/tiered/gold/zh-Hant/sms.text.j2": "金卡",
+    "templates/tiered/generic/sms.text.j2": "Generic",
+    "templates/tiered/variants.yaml": """
+variants:
+  - {name: gold, where: 'count("order.paid", "30d") > 1'}
+""",
     "templates/broken/sms.text.j2": "Your cart {{ trigger.cart_id }}",
 }
 
@@ -73,7 +82,9 @@ class World:
             installation = Installation(
                 channels=self.channels, policies={"default": self.policy}, priorities=self.priorities
             )
-            return LiveProject(TemplateSet(FILES), self.catalogue, installation)
+            variants = read_variants(FILES)
+            templates = TemplateSet(FILES, "en", names_of(variants))
+            return LiveProject(templates, self.catalogue, installation, variants)
 
         async def plan(digest: str) -> Plan:
             return self.plans[digest]

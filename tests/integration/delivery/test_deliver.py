@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from sqlalchemy import event as sa_event
@@ -16,6 +16,7 @@ from channels.outbox import OutboxAdapter
 from channels.port import Settings
 from channels.receipt import Accepted, Reason
 from channels.testing.fakes import FakeAdapter, MemorySink
+from engine.content import Folder
 from engine.core.commands import Trace
 from engine.core.inputs import Settled
 from engine.core.plan import Condition, WaitLength
@@ -566,3 +567,30 @@ async def test_who_is_not_to_be_written_to_personally_gets_the_generic_variant(w
         ("email", [("subject", "News"), ("text", "To everybody")]),
         ("sms", [("text", "Hello you")]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("paid", "attributes", "text", "variant"),
+    [
+        (0, {}, "For all", None),
+        (2, {}, "For gold", "gold"),
+        (2, {"personalise": False}, "Generic", "generic"),
+    ],
+)
+async def test_a_variant_is_chosen_by_its_condition_and_named_on_the_delivery(
+    world: World, paid: int, attributes: dict[str, Any], text: str, variant: str | None
+) -> None:
+    adapter = world.fake("sms")
+    digest = world.plan(message(template="tiered"))
+    enrolment = await world.customer(digest, attributes=attributes)
+    for minutes in range(paid):
+        await world.event(enrolment, "order.paid", ENTERED + timedelta(minutes=minutes + 1))
+
+    await deliver(world.worker(), [world.order(enrolment, digest)])
+
+    assert adapter.attempts[0].parts == {"text": text}
+    row = await world.row(enrolment)
+    assert row.template_variant == variant
+    assert row.template_digest == (await world.worker().project()).templates.digest(
+        "tiered", "sms", Folder(variant)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.content import RenderError, TemplateScope, TemplateSet
+from engine.content import RenderError, TemplateScope, TemplateSet, check_message
 
 WORDS = (
     "{{ }} {% %} {# #} {%- -%} if else endif for in endfor set = endset macro endmacro f() trigger.a | upper "
@@ -43,7 +43,7 @@ wholes = st.lists(
 def test_any_template_is_checked_and_rendered_or_refused(source: str, name: str) -> None:
     channel, _ = name.split(".")
     templates = TemplateSet({f"templates/m/{name}.j2": source})
-    problems = templates.check("m", channel, TemplateScope(trigger={"a": "text", "b": "list"}))
+    problems = check_message(templates, "m", channel, TemplateScope(trigger={"a": "text", "b": "list"}))
     assert all(problem.line >= 1 and problem.column >= 1 for problem in problems)
     try:
         rendered = templates.render("m", channel, {"trigger": {"a": "x", "b": [1, None, "y"]}})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.content import TemplateProblem, TemplateScope, TemplateSet
+from engine.content import TemplateProblem, TemplateScope, TemplateSet, check_message, check_paths
 
 SCOPE = TemplateScope(
     profile={"first_name": "text"},
@@ -15,7 +15,7 @@ SCOPE = TemplateScope(
 
 
 def check(source: str, part: str = "text", channel: str = "sms") -> list[TemplateProblem]:
-    return TemplateSet({f"templates/m/{channel}.{part}.j2": source}).check("m", channel, SCOPE)
+    return check_message(TemplateSet({f"templates/m/{channel}.{part}.j2": source}), "m", channel, SCOPE)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,8 @@ def check(source: str, part: str = "text", channel: str = "sms") -> list[Templat
         ("{{ none }}", "null", 4, "is defined"),
         ("{{ x", "syntax", 1, "not closed"),
         ("{{ trigger.total | bogus }}", "syntax", 1, "filters"),
-        ('{% include "x" %}', "syntax", 1, None),
+        ('{% include "x" %}', "layout", 4, "_blocks/x.text.j2"),
+        ('{% import "x" as x %}', "syntax", 1, None),
     ],
 )
 def test_a_mistake_is_named_with_its_place(source: str, code: str, column: int, said: str | None) -> None:
@@ -56,17 +57,17 @@ def test_what_is_declared_or_set_in_the_template_passes() -> None:
 
 def test_missing_and_unknown_parts() -> None:
     files = {"templates/m/email.text.j2": "a", "templates/m/email.sbject.j2": "b"}
-    problems = TemplateSet(files).check("m", "email", SCOPE)
+    problems = check_message(TemplateSet(files), "m", "email", SCOPE)
     assert [(p.path, p.code) for p in problems] == [
         ("templates/m/email.sbject.j2", "unknown-part"),
         ("templates/m/email.subject.j2", "missing-part"),
     ]
-    assert TemplateSet(files).check("m", "sms", SCOPE)[0].code == "missing-part"
+    assert check_message(TemplateSet(files), "m", "sms", SCOPE)[0].code == "missing-part"
 
 
 def test_a_file_that_is_no_template_by_its_name_is_found() -> None:
     templates = TemplateSet({"templates/m/sms.j2": "", "templates/m/sms.text.j2": ""})
-    assert [p.path for p in templates.check_paths()] == ["templates/m/sms.j2"]
+    assert [p.path for p in check_paths(templates)] == ["templates/m/sms.j2"]
 
 
 def test_a_text_message_is_measured_on_its_longest_way() -> None:

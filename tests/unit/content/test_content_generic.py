@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.content import RenderError, TemplateScope, TemplateSet
+from engine.content import RenderError, TemplateScope, TemplateSet, check_message, check_paths
 
 OWN = "templates/m/sms.text.j2"
 GENERIC = "templates/m/generic/sms.text.j2"
@@ -36,7 +36,7 @@ def test_each_variant_has_a_digest_of_its_own() -> None:
     assert plain.digest == TemplateSet({OWN: "Hi"}).digest("m", "sms")
     assert private.digest not in (plain.digest, TemplateSet({}).digest("m", "sms"))
     assert templates.channels("m") == ("sms",)
-    assert templates.parts("m", "sms") == ("text",)
+    assert templates.parts("m", "sms") == {"text": OWN}
 
 
 def test_the_check_looks_into_the_variant_too() -> None:
@@ -49,11 +49,11 @@ def test_the_check_looks_into_the_variant_too() -> None:
     }
     templates = TemplateSet(files)
     scope = TemplateScope(profile={"first_name": "text", "locale": "text"})
-    assert [(each.path, each.code) for each in templates.check("m", "email", scope)] == [
+    assert [(each.path, each.code) for each in check_message(templates, "m", "email", scope)] == [
         ("templates/m/generic/email.subject.j2", "unknown-property"),
         ("templates/m/generic/email.text.j2", "missing-part"),
     ]
-    assert [(each.path, each.code) for each in templates.check_paths()] == [
-        ("templates/m/generic/sms.text.j2", "missing-part"),
+    assert [(each.path, each.code) for each in check_paths(templates)] == [
         ("templates/m/generic/deeper/sms.text.j2", "unknown-part"),
+        ("templates/m/generic/sms.text.j2", "missing-part"),
     ]

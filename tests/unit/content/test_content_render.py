@@ -185,7 +185,7 @@ def test_messages_channels_and_parts_are_listed() -> None:
     templates = TemplateSet({"templates/b/sms.text.j2": "", "templates/a/push.body.j2": "", "README": ""})
     assert templates.messages() == ("a", "b")
     assert templates.channels("a") == ("push",)
-    assert templates.parts("b", "sms") == ("text",)
+    assert templates.parts("b", "sms") == {"text": "templates/b/sms.text.j2"}
 
 
 def test_a_missing_template_is_a_render_error() -> None:
