@@ -29,6 +29,7 @@ from engine.store.connection import AsyncEngine
 from engine.store.outbox import OutboxMessage
 from engine.store.workers import gone, seen
 from engine.temporal.registry import PLANS, Registry
+from workers.links import address_mistakes, with_address
 
 log = logging.getLogger("kairos.worker")
 FRESH: Final = 1.0
@@ -69,7 +70,7 @@ class Live:
                 self._project = LiveProject(
                     TemplateSet(stored.templates),
                     read_catalogue(load("journeys/catalog.yaml", stored.catalogue)[0]),
-                    read_installation(load("kairos.yaml", stored.installation)[0]),
+                    with_address(read_installation(load("kairos.yaml", stored.installation)[0])),
                 )
                 self._digest = digest
         self._looked_at = time.monotonic()
@@ -187,7 +188,7 @@ async def open_adapters(
     database: AsyncEngine, installation: Installation, channels: Sequence[str]
 ) -> AsyncIterator[Mapping[str, Adapter]]:
     """Open adapters for these channels, closed at the end. All mistakes are reported before one is opened."""
-    built, mistakes = {}, []
+    built, mistakes = {}, address_mistakes(installation)
     for channel in channels:
         try:
             built[channel] = build_adapter(database, channel, installation.channel(channel))

@@ -10,6 +10,7 @@ from fastapi import Request
 from engine.api.access import KeyRing
 from engine.api.metrics import Metrics
 from engine.ingest.gathering import Gathering
+from engine.ingest.intake import Accepted, Came, Rejected
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncEngine
@@ -25,7 +26,7 @@ class Services:
     database: AsyncEngine
     keys: KeyRing
     metrics: Metrics
-    gathering: Gathering
+    gathering: Gathering[Came, Accepted | Rejected]
     temporal_ui: str | None = None
     open_pages: bool = False
 

@@ -9,6 +9,7 @@ from channels.message import Message as Outgoing
 from engine.content import RenderError
 from engine.core.inputs import SkipReason
 from engine.delivery.job import Job, Turn
+from engine.delivery.linking import MessageLinks
 from engine.delivery.ports import Redirect
 from engine.policy import Defer, Request, Send, Skip, Verdict
 from engine.store.deliveries import Sending
@@ -73,8 +74,9 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         turn.answers[job.order.place] = Redirect(channel)
         turn.write(job, "claimed", job.bound or refused, reason=job.refused() or job.row.reason, raw=raw)
         return
+    links = MessageLinks(turn, job, channel)
     try:
-        rendered = turn.project.templates.render(job.step.template, channel, job.context)
+        rendered = turn.project.templates.render(job.step.template, channel, links.context())
     except RenderError as error:
         # Only what was passed over before it counts; channels after it were never looked at.
         job.closed = dict(job.passed_over(channel))
@@ -84,7 +86,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         key=job.row.key,
         channel=channel,
         address=job.profile.addresses[channel],
-        parts=rendered.parts,
+        parts=links.shortened(rendered.parts),
         template=job.step.template,
         at=job.order.at,
         category=job.step.category,
@@ -92,6 +94,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         journey=job.order.journey,
         enrolment_id=job.order.enrolment_id,
         step=job.order.step,
+        unsubscribe_url=links.one_click,
     )
     if refused is not None:
         turn.write(job, "claimed", refused, reason=job.closed[refused], raw=raw)

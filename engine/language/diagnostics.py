@@ -96,6 +96,8 @@ CODES: dict[str, str] = {
     "J320": "adapter that is not installed",
     "J325": "unknown purpose",
     "J326": "tag that a rule keeps",
+    "J335": "name in a link parameter that nothing fills in",
+    "J336": "address that links cannot begin with",
     "J401": "duplicate id",
     "J402": "unreachable step",
     "J403": "weights do not add up to 100",
