@@ -30,6 +30,7 @@ from engine.store.connection import AsyncEngine
 from engine.store.outbox import OutboxMessage
 from engine.store.workers import gone, seen
 from engine.temporal.registry import PLANS, Registry
+from workers.links import address_mistakes, with_address
 from workers.tokens import DatabaseTokens
 
 log = logging.getLogger("kairos.worker")
@@ -68,7 +69,7 @@ class Live:
                 stored = await project.load(connection)
                 if stored is None:
                     raise NothingApplied("nothing is applied yet; run `kairos apply` in the project's folder")
-                installation = read_installation(load("kairos.yaml", stored.installation)[0])
+                installation = with_address(read_installation(load("kairos.yaml", stored.installation)[0]))
                 variants = read_variants(stored.templates)
                 self._project = LiveProject(
                     TemplateSet(stored.templates, installation.locale, names_of(variants)),
@@ -194,7 +195,7 @@ async def open_adapters(
     database: AsyncEngine, installation: Installation, channels: Sequence[str]
 ) -> AsyncIterator[Mapping[str, Adapter]]:
     """Open adapters for these channels, closed at the end. All mistakes are reported before one is opened."""
-    built, mistakes = {}, []
+    built, mistakes = {}, address_mistakes(installation)
     for channel in channels:
         try:
             built[channel] = build_adapter(database, channel, installation.channel(channel))

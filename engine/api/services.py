@@ -11,6 +11,7 @@ from engine.api.access import KeyRing
 from engine.api.hearing import Hearing
 from engine.api.metrics import Metrics
 from engine.ingest.gathering import Gathering
+from engine.ingest.intake import Accepted, Came, Rejected
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncEngine
@@ -26,7 +27,7 @@ class Services:
     database: AsyncEngine
     keys: KeyRing
     metrics: Metrics
-    gathering: Gathering
+    gathering: Gathering[Came, Accepted | Rejected]
     temporal_ui: str | None = None
     open_pages: bool = False
     hearing: Hearing | None = None

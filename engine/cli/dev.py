@@ -64,6 +64,7 @@ def dev(
 
 async def _run(folder: Path | None, host: str, port: int, apply: bool) -> None:
     from workers.dev import run_workers, servers
+    from workers.links import VARIABLE
 
     stop = stop_on_signals()
     async with servers(_say, database_url=os.environ.get("DATABASE_URL")) as found:
@@ -81,7 +82,9 @@ async def _run(folder: Path | None, host: str, port: int, apply: bool) -> None:
             _say("  stop          Ctrl-C")
             _say("")
 
-        await run_workers(found, stop, host=host, port=port_near(port), project=folder, ready=ready)
+        free = port_near(port)
+        os.environ.setdefault(VARIABLE, f"http://{host}:{free}")
+        await run_workers(found, stop, host=host, port=free, project=folder, ready=ready)
         _say("stopping")
 
 

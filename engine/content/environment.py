@@ -24,6 +24,7 @@ from markupsafe import Markup
 
 from engine.content import budget
 from engine.content.errors import RenderError
+from engine.content.linking import Naming
 
 
 def _words(text: str) -> frozenset[str]:
@@ -44,6 +45,7 @@ _METHODS = {
     dict: _words("items keys values get"),
     datetime: _words("strftime isoformat date"),
     date: _words("strftime isoformat"),
+    Naming: _words("to"),
 }
 _REFUSED = (nodes.Import, nodes.FromImport)
 _ASSEMBLED = (nodes.Include, nodes.Extends, nodes.Block)

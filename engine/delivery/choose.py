@@ -10,6 +10,7 @@ from engine.content import RenderError
 from engine.core.inputs import SkipReason
 from engine.delivery.job import Job, Turn
 from engine.delivery.limits import policy_of, told
+from engine.delivery.linking import MessageLinks
 from engine.delivery.ports import Redirect
 from engine.policy import Defer, Request, Send, Skip, Verdict
 from engine.store.deliveries import Sending
@@ -90,8 +91,10 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         turn.answers[job.order.place] = Redirect(channel)
         turn.write(job, "claimed", job.bound or refused, reason=job.refused() or job.row.reason, raw=raw)
         return
+    links = MessageLinks(turn, job, channel)
     try:
-        rendered = turn.project.templates.render(job.step.template, channel, job.context, job.variants)
+        context = links.context()
+        rendered = turn.project.templates.render(job.step.template, channel, context, job.variants)
     except RenderError as error:
         # Only what was passed over before it counts; channels after it were never looked at.
         job.closed = dict(job.passed_over(channel))
@@ -101,7 +104,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         key=job.row.key,
         channel=channel,
         address=job.profile.addresses[channel],
-        parts=rendered.parts,
+        parts=links.shortened(rendered.parts),
         template=job.step.template,
         at=job.order.at,
         category=job.step.category,
@@ -109,6 +112,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         journey=job.order.journey,
         enrolment_id=job.order.enrolment_id,
         step=job.order.step,
+        unsubscribe_url=links.one_click,
     )
     if refused is not None:
         turn.write(job, "claimed", refused, reason=job.closed[refused], raw=raw)

@@ -27,13 +27,14 @@ from engine.delivery.facts import Look, computed_in, conditions_in, load_facts, 
 from engine.delivery.hands import BUSY, take_in_hand
 from engine.delivery.job import REFUSED, Job, Turn
 from engine.delivery.leftover import Leftovers
+from engine.delivery.linking import load_key
 from engine.delivery.ports import Answer, DeliveryPorts, LiveProject, Order, Place, Retry
 from engine.delivery.record import Said, assumed_sent, moved, record_said, store_traces
 from engine.delivery.settle import may_repeat, outcome_of, settle
 from engine.delivery.sight import Enrolment, policy_profiles, seen
 from engine.ingest.recording import consent_changes, record_events
 from engine.policy import decide
-from engine.store import consents, deliveries, paces
+from engine.store import consents, deliveries, message_links, paces
 from engine.store import enrolments as enrolment_rows
 from engine.store.database import in_transaction
 from engine.store.deliveries import Delivery, NewDelivery, Sending, Settlement
@@ -78,6 +79,7 @@ class _Batch:
         self.known = known
 
     async def run(self) -> dict[Place, Answer]:
+        await load_key(self.ports.database, self.ports.link_key, self.project.installation.links)
         answers, sending = await in_transaction(self.ports.database, self.prepare)
         while sending:
             outcomes = await _call(self.ports, self.project, sending)
@@ -264,6 +266,8 @@ async def _write(connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> li
             turn.answers[job.order.place] = Retry(BUSY, "another worker took it over")
         elif not job.attempts:
             job.attempts = 1
+    leading = (link for place, own in turn.links.items() if place in ours for link in own.values())
+    await message_links.add_batch(connection, list(leading))
     await record_said(connection, [said for said in turn.said if said.place in ours], turn.ports.heeded)
     places = [
         moved(job.order, turn.plans[job.order.digest], job.enrolment, turn.answers.get(job.order.place))

@@ -16,6 +16,7 @@ from engine.delivery.sight import Enrolment
 from engine.policy import Profile
 from engine.store.consents import Consent
 from engine.store.deliveries import Delivery, Sending, Settlement
+from engine.store.message_links import NewLink
 
 REFUSED: Final = "rejected"
 """How the reason of a channel begins whose provider refused this message for good."""
@@ -96,6 +97,8 @@ class Turn:
     settlements: list[Settlement] = field(default_factory=list)
     sending: list[Sending] = field(default_factory=list)
     opted_out: list[Consent] = field(default_factory=list)
+    links: dict[Place, dict[str, NewLink]] = field(default_factory=dict)
+    """Where the short links of messages that are to be sent lead, by code."""
 
     def at(self, order: Order) -> datetime:
         return self.ports.at(order.at)

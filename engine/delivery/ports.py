@@ -12,6 +12,7 @@ from engine.content import TemplateSet
 from engine.core.commands import Trace
 from engine.core.inputs import Settled
 from engine.core.plan import Plan
+from engine.customers.link_tokens import LinkKey
 from engine.ingest.heeded import Heeded
 from engine.language.catalogue import Catalogue
 from engine.language.installation import Installation
@@ -106,6 +107,7 @@ class DeliveryPorts:
     clock: Clock
     channels_here: frozenset[str] | None = None
     heeded: Heeded = field(default_factory=Heeded)
+    link_key: LinkKey = field(default_factory=LinkKey)
     patience: timedelta = timedelta(seconds=10)
     """How long a message may wait here for its turn at a channel with a rate. What would have to wait longer
     is given back. Without any, crowds take only what those who wait leave over."""

@@ -16,9 +16,8 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-from engine.ingest.intake import Accepted, Came, Rejected
 from engine.store.database import is_outage
 
 log = logging.getLogger(__name__)
@@ -26,31 +25,36 @@ log = logging.getLogger(__name__)
 MOST: Final = 200
 """Events in one transaction: it stays short enough for whoever came just after it began."""
 
-Keep = Callable[[str, Sequence[Came]], Awaitable[list[Accepted | Rejected]]]
+C = TypeVar("C")
+"""What comes in: an event."""
+A = TypeVar("A")
+"""What each is answered with."""
+
+Keep = Callable[[str, Sequence[C]], Awaitable[Sequence[A]]]
 """Keeps events of a source in one transaction and answers for each, in order: `intake.accept_live`."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    came: Came
-    answer: asyncio.Future[Accepted | Rejected]
+class _Waiting(Generic[C, A]):
+    came: C
+    answer: asyncio.Future[A]
 
 
-class Gathering:
+class Gathering(Generic[C, A]):
     """Gathers events by source. Of one event loop."""
 
-    def __init__(self, keep: Keep) -> None:
+    def __init__(self, keep: Keep[C, A]) -> None:
         self._keep = keep
-        self._queues: dict[str, deque[_Waiting]] = {}
+        self._queues: dict[str, deque[_Waiting[C, A]]] = {}
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
-    async def accept(self, source: str, came: Came) -> Accepted | Rejected:
+    async def accept(self, source: str, came: C) -> A:
         """Keeps one event; returns after its commit.
 
         Raises:
             Exception: what keeping it raised, or the outage that its whole group met.
         """
-        one = _Waiting(came, asyncio.get_running_loop().create_future())
+        one: _Waiting[C, A] = _Waiting(came, asyncio.get_running_loop().create_future())
         self._queues.setdefault(source, deque()).append(one)
         if source not in self._under_way:
             self._under_way[source] = asyncio.create_task(self._work(source))
@@ -59,7 +63,7 @@ class Gathering:
     async def _work(self, source: str) -> None:
         """Takes group after group until none is left."""
         queue = self._queues[source]
-        group: list[_Waiting] = []
+        group: list[_Waiting[C, A]] = []
         outages = 0
         try:
             while queue:
@@ -77,7 +81,7 @@ class Gathering:
             for one in (*group, *queue):  # only where this task was cancelled: the process ends
                 one.answer.cancel()
 
-    async def _take(self, source: str, group: Sequence[_Waiting]) -> Exception | None:
+    async def _take(self, source: str, group: Sequence[_Waiting[C, A]]) -> Exception | None:
         """Has the group kept and answers each; returns the outage it met, if it met one."""
         try:
             answers = await self._keep(source, [one.came for one in group])
@@ -103,7 +107,7 @@ class Gathering:
         return None
 
 
-def _fail(group: Iterable[_Waiting], error: Exception) -> None:
+def _fail(group: Iterable[_Waiting[C, A]], error: Exception) -> None:
     for one in group:
         if not one.answer.done():  # done: its request was cancelled
             one.answer.set_exception(error)

@@ -66,6 +66,7 @@ def _builtin() -> dict[str, EventType]:
         for what in ("sent", "delivered", "opened", "clicked", "bounced", "complained", "replied", "failed")
     }
     events["message.clicked"]["link"] = text
+    events["message.opened"]["proxy"] = Property("boolean")
     events |= {
         "task.done": {"step": text},
         "task.overdue": {"step": text},

@@ -97,6 +97,8 @@ CODES: dict[str, str] = {
     "J325": "unknown purpose",
     "J326": "tag that a rule keeps",
     "J330": "secret of an address that is not taken from the environment",
+    "J335": "name in a link parameter that nothing fills in",
+    "J336": "address that links cannot begin with",
     "J401": "duplicate id",
     "J402": "unreachable step",
     "J403": "weights do not add up to 100",

@@ -16,6 +16,7 @@ from engine.language.expressions import Definitions, check_definitions, parse
 from engine.language.expressions.sql import NotInSql, Setting, condition
 from engine.language.identity_rules import check_identities
 from engine.language.knowledge_rules import check_knowledge
+from engine.language.link_rules import check_links
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
 from engine.language.tag_rules import check_rules, check_segment_forms, check_tags
 from engine.language.webhook_rules import check_webhooks
@@ -173,6 +174,7 @@ def check_installation(
             check_settings(name, key, channel, setting_checker, reporter, secrets)
     check_identities(_part(root, "identities"), reporter)
     check_webhooks(_part(root, "webhooks"), reporter, attributes)
+    check_links(_part(root, "links"), reporter)
 
 
 def _adapter(node: Node | None, adapters: Collection[str], reporter: Reporter) -> None:

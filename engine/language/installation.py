@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 from engine.core.limits import Hours, Policy
@@ -80,6 +81,24 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Links:
+    """What becomes of links in messages. Without `base_url` they stay as they are; `${NAME}` in it stays."""
+
+    base_url: str | None = None
+    channels: tuple[str, ...] | None = None
+    """Those whose links are replaced; None is every channel."""
+    utm: dict[str, str] = field(default_factory=dict)
+    expire: timedelta = timedelta(days=180)
+    track_opens: bool = False
+
+    @property
+    def address(self) -> str | None:
+        """`base_url` where it is known; None while it is not given, or a `${NAME}` that nobody filled in."""
+        known = self.base_url is not None and self.base_url.startswith(("https://", "http://"))
+        return self.base_url if known else None
+
+
+@dataclass(frozen=True, slots=True)
 class Installation:
     brand: dict[str, Any] = field(default_factory=dict)
     time_zone: str = "UTC"
@@ -94,7 +113,7 @@ class Installation:
     priorities: tuple[str, ...] = ()
     """Journeys, the most important first; all others come after them."""
     identities: Identities = Identities()
-    link_base_url: str | None = None
+    links: Links = Links()
     webhooks: tuple[Told, ...] = ()
 
     def policy(self, name: str) -> Policy:
@@ -137,7 +156,7 @@ def read_installation(root: Node | None) -> Installation:
         policies=policies,
         priorities=tuple(dict.fromkeys(_texts(data.get("priorities")))),
         identities=_identities(identities),
-        link_base_url=links.get("base_url"),
+        links=_links(links),
         webhooks=tuple(_told(each) for each in map(_table, _list(data.get("webhooks"))) if "name" in each),
     )
 
@@ -186,6 +205,18 @@ def _identities(entry: dict[str, Any]) -> Identities:
         phone_region=region.upper() if isinstance(region, str) else None,
         most=most if isinstance(most, int) and most > 0 else 100,
         sources=tuple(_texts(entry.get("sources"))),
+    )
+
+
+def _links(entry: dict[str, Any]) -> Links:
+    base, channels = entry.get("base_url"), entry.get("channels")
+    utm = {name: text for name, text in _table(entry.get("utm")).items() if isinstance(text, str)}
+    return Links(
+        base_url=base.rstrip("/") if isinstance(base, str) and base else None,
+        channels=tuple(_texts(channels)) if isinstance(channels, list) else None,
+        utm=utm,
+        expire=read_length(_text(entry.get("expire"), "")) or timedelta(days=180),
+        track_opens=entry.get("track_opens") is True,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.language.addresses import MERGE_BY, SEVERAL
 from engine.language.schema import EXPRESSION, TYPE_NAME
 from engine.language.schema_knowledge import RFM, SCORES
+from engine.language.schema_links import LINKS
 from engine.language.schema_policy import HOURS, POLICY
 from engine.language.shapes import (
     Anything,
@@ -242,10 +243,7 @@ INSTALLATION = Object(
             "how identifiers lead to profiles",
         ),
         "webhooks": Field(Listing(WEBHOOK), "systems that are told of changes"),
-        "links": Field(
-            Object("links in messages", {"base_url": Field(Text("url"), "where links lead through")}),
-            "links in messages",
-        ),
+        "links": Field(LINKS, "links in messages"),
     },
 )
 

@@ -8,6 +8,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from engine.content.errors import RenderError
+from engine.content.linking import sample_links
 from engine.content.sms import sms_segments
 from engine.content.templates import TemplateSet
 from engine.language.catalogue import BUILT_IN_ATTRIBUTES, Catalogue
@@ -85,7 +86,7 @@ def _context(
         "answers": answers,
         "now": at,
         "brand": installation.brand,
-        "links": {},
+        "links": sample_links(installation.links.base_url),
     }
 
 

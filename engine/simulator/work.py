@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from engine.content.errors import RenderError
+from engine.content.linking import sample_links
 from engine.core.commands import Perform, Send
 from engine.core.identity import delivery_key, event_id
 from engine.core.inputs import Settled
@@ -106,7 +107,7 @@ def _context(
         "answers": facts.answers,
         "now": command.at,
         "brand": run.surroundings.installation.brand,
-        "links": {},
+        "links": sample_links(run.surroundings.installation.links.base_url),
     }
     return context, holding(run.surroundings.variants.get(template, ()), facts)
 

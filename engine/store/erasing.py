@@ -51,6 +51,7 @@ _ERASE: Final = (
         routed_at = coalesce(routed_at, now()) WHERE {_MINE}""",
     f"""UPDATE enrolments SET trigger = '{{}}', answers = '{{}}', one_per = 'erased', exit_detail = NULL,
         profile_key = 'erased' WHERE {_MINE}""",
+    f"DELETE FROM message_links WHERE {_OWN}",
     f"UPDATE deliveries SET raw = NULL, provider_id = NULL WHERE {_OWN}",
     f"UPDATE effects SET answer = NULL, error = NULL WHERE {_OWN}",
     f"DELETE FROM outbox_messages WHERE {_OWN} OR address = ANY(CAST(:values AS text[]))",
@@ -171,6 +172,7 @@ _EXPORT: Final = {
     "enrolments": f"SELECT to_jsonb(e) FROM enrolments e WHERE {_MINE} ORDER BY entered_at, id",
     "traces": f"SELECT to_jsonb(t) FROM traces t WHERE {_OWN} ORDER BY enrolment_id, seq",
     "deliveries": f"SELECT to_jsonb(d) FROM deliveries d WHERE {_OWN} ORDER BY at, step",
+    "message_links": f"SELECT to_jsonb(l) FROM message_links l WHERE {_OWN} ORDER BY created_at, code",
     "effects": f"SELECT to_jsonb(e) FROM effects e WHERE {_OWN} ORDER BY at, step",
     "messages": f"""SELECT to_jsonb(m) FROM outbox_messages m WHERE {_OWN}
         OR address = ANY(CAST(:values AS text[])) ORDER BY id""",

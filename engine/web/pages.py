@@ -21,7 +21,8 @@ from engine.api.problems import Problem
 from engine.api.services import services
 from engine.core.codec import plan_from_json
 from engine.store import outbox, plans
-from engine.web import entrance
+from engine.web import entrance, public
+from engine.web.public import Public
 from engine.web.views import view_of
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ Filter = Annotated[str, Query(max_length=200)]
 
 
 def add_pages(app: FastAPI) -> None:
-    """Adds the pages to an app of `engine.api`."""
+    """Adds the pages to an app of `engine.api`: those behind a key, and those that messages lead to."""
     app.include_router(router)
+    app.state.public = Public(app)
+    app.include_router(public.router)
 
 
 def _instant(value: datetime | None) -> str:

@@ -101,7 +101,7 @@ WHERE = {
     "welcome": "J212",
     "scenario": "J313",
     "expect": "J312",
-    "kairos": "J213 J320",
+    "kairos": "J213 J320 J335 J336",
     "channel": "J216 J330",
     "settings": "J215 J220",
     "identities": "J221 J222",

@@ -53,6 +53,7 @@ from engine.store.tables.jobs import (
 )
 from engine.store.tables.journeys import applies, journeys, missed_entries, plans, project
 from engine.store.tables.knowledge import rfm, rfm_cuts
+from engine.store.tables.links import link_secrets, message_links
 from engine.store.tables.moments import moment_ticks
 from engine.store.tables.pool import (
     CROWD_STATES,
@@ -122,9 +123,11 @@ __all__ = [
     "job_rejects",
     "jobs",
     "journeys",
+    "link_secrets",
     "membership_changes",
     "memberships",
     "merges",
+    "message_links",
     "metadata",
     "missed_entries",
     "moment_ticks",
