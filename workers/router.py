@@ -13,8 +13,9 @@ from engine.ingest.reconcile import Runner, reconcile
 from engine.ingest.router import Router
 from engine.ingest.starts import AT_ONCE, Player, Starter
 from engine.pool.waker import Waker
-from engine.store import clock, jobs, starts, webhooks
+from engine.store import audiences, clock, jobs, starts, webhooks
 from engine.store.connection import AsyncEngine
+from workers.audiences import run_audiences
 from workers.garbage import collect_less
 from workers.jobs import run_jobs
 from workers.telling import run_telling
@@ -52,6 +53,7 @@ async def run_router(
         group.create_task(Player(database, starter, at_once).run(stop), name="starts")
         group.create_task(_every(TIDY, stop, lambda: _tidy(database)), name="tidy")
         group.create_task(run_telling(database, stop), name="webhooks")
+        group.create_task(run_audiences(database, stop), name="audiences")
         group.create_task(run_jobs(database, stop), name="jobs")
         if waker is not None:
             group.create_task(waker.run(stop), name="waker")
@@ -69,6 +71,7 @@ async def _tidy(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         await starts.forget_done(connection, KEPT)
         await webhooks.forget_failed(connection, KEPT_FAILED)
+        await audiences.forget_settled(connection, KEPT_FAILED)
         await jobs.forget_old(connection, KEPT_FILES, KEPT_FAILED)
     await erase_leftovers(database)
 

@@ -41,6 +41,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "erasure": ("export-person", "erase", "unsuppress"),
     "outbox": ("outbox",),
     "webhooks": ("webhooks",),
+    "audiences": ("audiences",),
     "keys": ("keys",),
     "db": ("db",),
     "api": ("api",),

@@ -96,6 +96,7 @@ CODES: dict[str, str] = {
     "J320": "adapter that is not installed",
     "J325": "unknown purpose",
     "J326": "tag that a rule keeps",
+    "J340": "unknown audience",
     "J401": "duplicate id",
     "J402": "unreachable step",
     "J403": "weights do not add up to 100",

@@ -8,6 +8,7 @@ from collections.abc import Mapping as Map
 from datetime import UTC, datetime
 
 from engine.language.adapter_settings import SettingChecker, check_settings, written_out
+from engine.language.audience_rules import AudienceAdapters, check_audiences
 from engine.language.catalogue import BUILT_IN_EVENTS, EVENT_FIELDS, Catalogue
 from engine.language.diagnostics import Diagnostic, Mark, Reporter, listed, nearest
 from engine.language.expressing import base_scope, report
@@ -162,6 +163,7 @@ def check_installation(
     adapters: Collection[str] | None = None,
     setting_checker: SettingChecker | None = None,
     attributes: Collection[str] = (),
+    audience_adapters: AudienceAdapters | None = None,
 ) -> None:
     """Secrets only as `${NAME}`, adapters and their settings, and what is accepted but not enforced yet."""
     for name, key, channel in _entries(_part(root, "channels")):
@@ -170,6 +172,7 @@ def check_installation(
             _adapter(_part(channel, "adapter"), adapters, reporter)
         if setting_checker is not None:
             check_settings(name, key, channel, setting_checker, reporter, secrets)
+    check_audiences(_part(root, "audiences"), reporter, _secrets, _adapter, audience_adapters)
     check_identities(_part(root, "identities"), reporter)
     check_webhooks(_part(root, "webhooks"), reporter, attributes)
     for name, _, policy in _entries(_part(root, "policies")):

@@ -27,6 +27,14 @@ class ChannelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AudienceSettings:
+    """An advertising audience. `${NAME}` in `settings` stays as it is: who builds the adapter resolves it."""
+
+    adapter: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Cap:
     """No more than `most` in `within_seconds`; None for category or channel means all."""
 
@@ -114,6 +122,7 @@ class Installation:
     identities: Identities = Identities()
     link_base_url: str | None = None
     webhooks: tuple[Told, ...] = ()
+    audiences: dict[str, AudienceSettings] = field(default_factory=dict)
 
     def channel(self, name: str) -> ChannelSettings:
         """The channel's settings; without an entry it uses the `outbox` adapter."""
@@ -143,6 +152,7 @@ def read_installation(root: Node | None) -> Installation:
         identities=_identities(identities),
         link_base_url=links.get("base_url"),
         webhooks=tuple(_told(each) for each in map(_table, _list(data.get("webhooks"))) if "name" in each),
+        audiences={name: _audience(entry) for name, entry in _table(data.get("audiences")).items()},
     )
 
 
@@ -176,6 +186,11 @@ def _channel(value: Any) -> ChannelSettings:
         rate=read_rate(_text(entry.get("rate"), "")),
         settings=_table(entry.get("settings")),
     )
+
+
+def _audience(value: Any) -> AudienceSettings:
+    entry = _table(value)
+    return AudienceSettings(_text(entry.get("adapter"), ""), _table(entry.get("settings")))
 
 
 def _identities(entry: dict[str, Any]) -> Identities:

@@ -194,6 +194,14 @@ WEBHOOK = Object(
     },
 )
 
+AUDIENCE = Object(
+    "an advertising audience",
+    {
+        "adapter": Field(Text("label"), "which adapter", needed=True),
+        "settings": Field(Table(Anything(), "word"), "the adapter's own; secrets as `${NAME}`"),
+    },
+)
+
 INSTALLATION = Object(
     "the installation",
     {
@@ -221,6 +229,7 @@ INSTALLATION = Object(
             ),
             "channels by name",
         ),
+        "audiences": Field(Table(AUDIENCE), "advertising audiences by name"),
         "consent": Field(
             Object(
                 "what consent messages need",

@@ -18,7 +18,7 @@ from engine.core.identity import delivery_key
 from engine.core.plan import Condition, Effect, Goal, Message, Plan, Step, Trigger
 from engine.delivery import DeliveryPorts, LiveProject, Order
 from engine.language.catalogue import Catalogue, EventType, Property
-from engine.language.installation import ChannelSettings, Installation
+from engine.language.installation import AudienceSettings, ChannelSettings, Installation
 from engine.store import consents, deliveries, enrolments, events, profiles, workers
 from engine.store.consents import Consent
 from engine.store.database import open_database
@@ -62,10 +62,12 @@ class World:
     channels: dict[str, ChannelSettings] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
     catalogue: Catalogue = field(default_factory=Catalogue)
+    audiences: dict[str, AudienceSettings] = field(default_factory=dict)
 
     def worker(self, name: str = "w1", channels_here: frozenset[str] | None = None) -> DeliveryPorts:
         async def project() -> LiveProject:
-            return LiveProject(TemplateSet(FILES), self.catalogue, Installation(channels=self.channels))
+            installation = Installation(channels=self.channels, audiences=self.audiences)
+            return LiveProject(TemplateSet(FILES), self.catalogue, installation)
 
         async def plan(digest: str) -> Plan:
             return self.plans[digest]
