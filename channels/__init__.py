@@ -9,6 +9,7 @@ Imports nothing of `engine`; what an adapter needs of us is handed in. No person
 in a log, an error or a repr. How to write an adapter: docs/adding-a-channel.md.
 """
 
+from channels.audiences import AudienceAdapter, Member
 from channels.errors import (
     ChannelError,
     ConfigurationError,
@@ -32,6 +33,7 @@ __all__ = [
     "Accepted",
     "Adapter",
     "Answer",
+    "AudienceAdapter",
     "Brand",
     "Call",
     "Capabilities",
@@ -43,6 +45,7 @@ __all__ = [
     "HttpClient",
     "Inbound",
     "Kept",
+    "Member",
     "MemoryTokens",
     "Message",
     "Outcome",

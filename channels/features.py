@@ -16,6 +16,8 @@ from typing import Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from channels.audiences import AudienceAdapter
+from channels.audiences import find as find_audience
 from channels.port import ANY_CHANNEL, Adapter, Capabilities
 from channels.registry import find
 
@@ -35,6 +37,16 @@ SHIPPED = (
 )
 
 
+AUDIENCES = ("meta_audience", "tencent_ads", "file_drop")
+
+
+def audiences_matrix(adapters: Sequence[type[AudienceAdapter]]) -> str:
+    """One row an adapter: what it knows people by, and how many go in one call."""
+    rows = [["adapter", "knows people by", "people in one call"], ["---", "---", "---"]]
+    rows += [[f"[`{a.name}`]({a.name}.md)", ", ".join(a.kinds), f"{a.batch:,}"] for a in adapters]
+    return _table(rows)
+
+
 def matrix(adapters: Sequence[type[Adapter]]) -> str:
     """Capabilities as rows, adapters as columns."""
     rows = [["", *(f"[`{a.name}`]({a.name}.md)" for a in adapters)], ["---", *("---" for _ in adapters)]]
@@ -46,7 +58,7 @@ def matrix(adapters: Sequence[type[Adapter]]) -> str:
     return _table(rows)
 
 
-def settings(adapter: type[Adapter]) -> str:
+def settings(adapter: type[Adapter | AudienceAdapter]) -> str:
     """One row a setting, as written in `kairos.yaml`."""
     rows = [["setting", "default", "meaning"], ["---", "---", "---"]]
     for name, declared in adapter.Settings.model_fields.items():
@@ -86,7 +98,10 @@ def pages(folder: Path) -> dict[Path, str]:
     adapters = [find(name) for name in SHIPPED]
     index = folder / "README.md"
     wanted = {index: put(index.read_text("utf-8"), "features", matrix(adapters))}
-    for adapter in adapters:
+    audiences = [find_audience(name) for name in AUDIENCES]
+    page = folder / "audiences.md"
+    wanted[page] = put(page.read_text("utf-8"), "audiences", audiences_matrix(audiences))
+    for adapter in (*adapters, *audiences):
         page = folder / f"{adapter.name}.md"
         wanted[page] = put(page.read_text("utf-8"), "settings", settings(adapter))
     return wanted

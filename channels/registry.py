@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -24,19 +24,27 @@ from channels.tokens import TokenStore
 
 GROUP = "kairos.channels"
 
+T = TypeVar("T")
+
 
 @cache
-def _entry_points() -> Mapping[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+def installed(group: str = GROUP) -> Mapping[str, EntryPoint]:
+    """The adapters of an entry point group, by name."""
+    return {point.name: point for point in entry_points(group=group)}
 
 
 def names() -> list[str]:
     """Names of all installed adapters, sorted."""
-    return sorted(_entry_points())
+    return sorted(installed())
 
 
 def find(name: str, path: str = "adapter") -> type[Adapter]:
     """The adapter class of this name. `path` names the place in an error."""
+    return load(name, path, GROUP, Adapter)
+
+
+def load(name: str, path: str, group: str, base: type[T]) -> type[T]:
+    """The class of this name in an entry point group, or `package.module:Class`, derived from `base`."""
     if ":" in name:
         module, _, attribute = name.partition(":")
         try:
@@ -44,16 +52,17 @@ def find(name: str, path: str = "adapter") -> type[Adapter]:
         except (ImportError, AttributeError) as error:
             raise ConfigurationError(f"{path}: cannot load {name!r}: {error}") from error
     else:
-        point = _entry_points().get(name)
+        point = installed(group).get(name)
         if point is None:
-            raise ConfigurationError(f"{path}: there is no adapter {name!r}{_instead(name, names())}")
+            known = sorted(installed(group))
+            raise ConfigurationError(f"{path}: there is no adapter {name!r}{_instead(name, known)}")
         try:
             found = point.load()
         except (ImportError, AttributeError) as error:
             raise ConfigurationError(f"{path}: adapter {name!r} does not load: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Adapter)):
+    if not (isinstance(found, type) and issubclass(found, base)):
         raise ConfigurationError(
-            f"{path}: {name!r} is not an adapter (a class derived from channels.Adapter)"
+            f"{path}: {name!r} is not an adapter (a class derived from channels.{base.__name__})"
         )
     return found
 
@@ -112,7 +121,7 @@ def examine(name: str, channel: str, settings: Mapping[str, Any]) -> list[Settin
     are not declared by a model, is not judged.
     """
     own = ":" in name
-    if not own and name not in _entry_points():
+    if not own and name not in installed():
         return []
     try:
         kind = find(name)

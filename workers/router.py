@@ -13,8 +13,9 @@ from engine.ingest.reconcile import Runner, reconcile
 from engine.ingest.router import Router
 from engine.ingest.starts import AT_ONCE, Player, Starter
 from engine.pool.waker import Waker
-from engine.store import clock, heard, jobs, starts, webhooks
+from engine.store import audiences, clock, heard, jobs, starts, webhooks
 from engine.store.connection import AsyncEngine
+from workers.audiences import run_audiences
 from workers.garbage import collect_less
 from workers.heard import run_heard
 from workers.jobs import run_jobs
@@ -53,6 +54,7 @@ async def run_router(
         group.create_task(Player(database, starter, at_once).run(stop), name="starts")
         group.create_task(_every(TIDY, stop, lambda: _tidy(database)), name="tidy")
         group.create_task(run_telling(database, stop), name="webhooks")
+        group.create_task(run_audiences(database, stop), name="audiences")
         group.create_task(run_jobs(database, stop), name="jobs")
         group.create_task(run_heard(database, stop), name="heard")
         if waker is not None:
@@ -71,6 +73,7 @@ async def _tidy(database: AsyncEngine) -> None:
     async with database.begin() as connection:
         await starts.forget_done(connection, KEPT)
         await webhooks.forget_failed(connection, KEPT_FAILED)
+        await audiences.forget_settled(connection, KEPT_FAILED)
         await jobs.forget_old(connection, KEPT_FILES, KEPT_FAILED)
         await heard.forget_parked(connection, KEPT)
     await erase_leftovers(database)

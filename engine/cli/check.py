@@ -9,15 +9,19 @@ from typing import Annotated
 
 import typer
 
+from channels import audiences
 from channels.registry import examine, names
 from engine.cli.project_folder import NoProject, find_project, read_project
 from engine.content import TemplateProblem, TemplateScope, TemplateSet, check_message, check_paths
+from engine.language.audience_rules import AudienceAdapters
 from engine.language.diagnostics import Diagnostic
 from engine.language.listing import as_json, as_sarif, as_text
 from engine.language.project import Project, check_project
 from engine.language.templating import ContentSetting, TemplateUse
 from engine.sdk import ActionMistake
 from engine.sdk.discovery import discover
+
+AUDIENCES = AudienceAdapters(audiences.names(), audiences.examine)
 
 
 class Format(StrEnum):
@@ -48,7 +52,7 @@ def check_folder(folder: Path) -> Project:
         ActionMistake: a Python file of the project's actions cannot be used.
     """
     actions = {name: action.signature for name, action in discover(folder).items()}
-    return check_project(read_project(folder), actions, content_checker, names(), examine)
+    return check_project(read_project(folder), actions, content_checker, names(), examine, AUDIENCES)
 
 
 def check(

@@ -42,6 +42,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "outbox": ("outbox",),
     "webhooks": ("webhooks",),
     "callbacks": ("callbacks",),
+    "audiences": ("audiences",),
     "keys": ("keys",),
     "db": ("db",),
     "api": ("api",),

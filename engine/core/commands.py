@@ -49,7 +49,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Perform:
-    """Do the effect of `step` (`update`, `webhook`, `enter`, `action`)."""
+    """Do the effect of `step` (`update`, `webhook`, `ad_audience`, `enter`, `action`)."""
 
     step: str
     at: datetime

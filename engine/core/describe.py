@@ -151,6 +151,10 @@ def _effect(found: Effect) -> str:
     match found.verb:
         case "webhook":
             return f"calls {spec.get('method', 'POST')} {spec.get('url')}"
+        case "ad_audience":
+            if "add_to" in spec:
+                return f"adds to the audience {spec['add_to']}"
+            return f"removes from the audience {spec.get('remove_from')}"
         case "enter":
             return f"enters the journey {spec.get('journey')}"
         case "action":

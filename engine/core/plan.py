@@ -196,18 +196,19 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """`update`, `webhook`, `enter`, `action`: work outside the core, settled with an answer.
+    """`update`, `webhook`, `ad_audience`, `enter`, `action`: work outside the core, settled with an answer.
 
     `spec` is the verb's own fields as JSON data, expressions as text:
     update  `{"set": {attr: EXPR}, "add_tags": [..], "remove_tags": [..], "stage": NAME|null}`
     webhook `{"url", "method", "body": {key: EXPR} | null, "retry_for": seconds}`
+    ad_audience `{"add_to": NAME}` or `{"remove_from": NAME}`
     enter   `{"journey", "with": {key: EXPR}}`
     action  `{"name", "with": {key: EXPR}}`
     """
 
     id: StepId
     next: Goto
-    verb: Literal["update", "webhook", "enter", "action"]
+    verb: Literal["update", "webhook", "ad_audience", "enter", "action"]
     spec: dict[str, Any] = field(default_factory=dict)
     save_as: str | None = None
     on_failure: OnFailure = "continue"

@@ -18,6 +18,7 @@ from engine.ingest.recording import Internal
 from engine.language.expressions import Facts, evaluate
 from engine.language.types import Value
 from engine.store import effects as rows
+from engine.store.audiences import NewChange
 from engine.store.effects import EffectSettlement
 from engine.store.enrolments import Progress
 from engine.store.profiles import Change
@@ -63,6 +64,7 @@ class Turn:
     changes: list[tuple[Place, Change]] = field(default_factory=list)
     events: list[tuple[Place, Internal]] = field(default_factory=list)
     stages: list[Staged] = field(default_factory=list)
+    audience_changes: list[tuple[Place, NewChange]] = field(default_factory=list)
 
     def at(self, order: Order) -> datetime:
         return self.ports.at(order.at)

@@ -17,14 +17,15 @@ from engine.delivery.ports import Answer, LiveProject, Order, Place, Retry
 from engine.delivery.record import moved, store_traces
 from engine.delivery.sight import Enrolment, seen
 from engine.effects import call
+from engine.effects.audience import change_audience
 from engine.effects.enter import enter
 from engine.effects.job import Job, Turn, look_of, outcome_of
 from engine.effects.ports import EffectPorts
 from engine.effects.update import stage_events, update
 from engine.ingest.recording import record_events
+from engine.store import audiences, events, journeys, profiles
 from engine.store import effects as rows
 from engine.store import enrolments as enrolment_rows
-from engine.store import events, journeys, profiles
 from engine.store.database import in_transaction
 from engine.store.effects import NewEffect
 
@@ -175,6 +176,8 @@ class _Batch:
                     updated.add(job.enrolment.profile_id)
                     update(turn, job)
                 # else: it must see what the other one writes, and is left for the next round.
+            elif job.step.verb == "ad_audience":
+                change_audience(turn, job)
             elif job.step.verb == "enter":
                 enter(turn, job, triggers.get(job.enrolment.trigger_event_id or ""), enterable)
             else:
@@ -194,6 +197,7 @@ async def _write(connection: AsyncConnection, turn: Turn, calls: Sequence[Job] =
             turn.answers[place] = Retry(BUSY, "another worker took it over")
     settled = {enrolment for enrolment, _ in kept}
     await profiles.change_batch(connection, [change for place, change in turn.changes if place in kept])
+    await audiences.note(connection, [change for place, change in turn.audience_changes if place in kept])
     new = [event for place, event in turn.events if place in kept]
     new += await stage_events(connection, turn, {place for place, _ in turn.changes if place in kept})
     if new:

@@ -252,7 +252,7 @@ class _Compiler:
                 self._steps[name] = self._split(name, after, spec, place)
             case "stop":
                 self._steps[name] = Stop(name, None, text_of(spec.get("reason")))
-            case "update" | "webhook" | "enter" | "action":
+            case "update" | "webhook" | "ad_audience" | "enter" | "action":
                 self._steps[name] = Effect(
                     name, after, verb, _effect(verb, spec), text_of(spec.get("save_as")), _on_failure(spec)
                 )
@@ -367,6 +367,8 @@ def _effect(verb: str, spec: Mapping) -> dict[str, Any]:
                 "body": _table(body) if body is not None else None,
                 "retry_for": int(_length(spec.get("retry_for"), DEFAULT_RETRY_FOR).total_seconds()),
             }
+        case "ad_audience":
+            return {key: _text(spec.get(key)) for key in ("add_to", "remove_from") if key in spec.keys}
         case "enter":
             return {"journey": _text(spec.get("journey")), "with": _table(spec.get("with"))}
     return {"name": _text(spec.get("name")), "with": _table(spec.get("with"))}

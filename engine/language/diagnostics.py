@@ -99,6 +99,7 @@ CODES: dict[str, str] = {
     "J330": "secret of an address that is not taken from the environment",
     "J335": "name in a link parameter that nothing fills in",
     "J336": "address that links cannot begin with",
+    "J340": "unknown audience",
     "J401": "duplicate id",
     "J402": "unreachable step",
     "J403": "weights do not add up to 100",

@@ -8,6 +8,7 @@ from collections.abc import Mapping as Map
 from datetime import UTC, datetime
 
 from engine.language.adapter_settings import SettingChecker, check_settings, written_out
+from engine.language.audience_rules import AudienceAdapters, check_audiences
 from engine.language.callback_rules import check_callback_secret
 from engine.language.catalogue import BUILT_IN_EVENTS, EVENT_FIELDS, Catalogue
 from engine.language.diagnostics import Diagnostic, Mark, Reporter, listed, nearest
@@ -163,6 +164,7 @@ def check_installation(
     adapters: Collection[str] | None = None,
     setting_checker: SettingChecker | None = None,
     attributes: Collection[str] = (),
+    audience_adapters: AudienceAdapters | None = None,
 ) -> None:
     """Secrets only as `${NAME}`, adapters and their settings, identities and webhooks."""
     for name, key, channel in _entries(_part(root, "channels")):
@@ -172,6 +174,7 @@ def check_installation(
             _adapter(_part(channel, "adapter"), adapters, reporter)
         if setting_checker is not None:
             check_settings(name, key, channel, setting_checker, reporter, secrets)
+    check_audiences(_part(root, "audiences"), reporter, _secrets, _adapter, audience_adapters)
     check_identities(_part(root, "identities"), reporter)
     check_webhooks(_part(root, "webhooks"), reporter, attributes)
     check_links(_part(root, "links"), reporter)

@@ -10,7 +10,7 @@ from engine.core.limits import Hours, Policy
 from engine.language.addresses import MERGE_BY, SEVERAL
 from engine.language.loader import Mapping, Node, plain_data, text_of
 from engine.language.policies import read_hours, read_policy
-from engine.language.scalars import is_zone, read_rate
+from engine.language.scalars import is_zone, read_length, read_rate
 
 ConsentRule = Literal["opt_in", "opt_out", "not_needed"]
 
@@ -31,6 +31,14 @@ class ChannelSettings:
     """`${NAME}`: what the provider's calls carry in their address. None: no calls are taken."""
     hours: Hours | None = None
     """When marketing may leave by it; None: as its adapter says."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceSettings:
+    """An advertising audience. `${NAME}` in `settings` stays as it is: who builds the adapter resolves it."""
+
+    adapter: str
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,7 @@ class Installation:
     identities: Identities = Identities()
     links: Links = Links()
     webhooks: tuple[Told, ...] = ()
+    audiences: dict[str, AudienceSettings] = field(default_factory=dict)
 
     def policy(self, name: str) -> Policy:
         """The policy of that name; the default one for a name that is gone."""
@@ -158,6 +167,7 @@ def read_installation(root: Node | None) -> Installation:
         identities=_identities(identities),
         links=_links(links),
         webhooks=tuple(_told(each) for each in map(_table, _list(data.get("webhooks"))) if "name" in each),
+        audiences={name: _audience(entry) for name, entry in _table(data.get("audiences")).items()},
     )
 
 
@@ -193,6 +203,11 @@ def _channel(value: Any) -> ChannelSettings:
         callback_secret=_text(entry.get("callback_secret"), "") or None,
         hours=read_hours(entry.get("hours")),
     )
+
+
+def _audience(value: Any) -> AudienceSettings:
+    entry = _table(value)
+    return AudienceSettings(_text(entry.get("adapter"), ""), _table(entry.get("settings")))
 
 
 def _identities(entry: dict[str, Any]) -> Identities:

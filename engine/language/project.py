@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from engine.core.plan import Plan
 from engine.language.actions import ActionSignature
 from engine.language.adapter_settings import SettingChecker
+from engine.language.audience_rules import AudienceAdapters
 from engine.language.catalogue import Catalogue, read_catalogue
 from engine.language.checker import anywhere, check_journey, enterable
 from engine.language.compiler import compile_journey
@@ -67,12 +68,14 @@ def check_project(
     template_checker: TemplateChecker | None = None,
     adapters: Collection[str] | None = None,
     setting_checker: SettingChecker | None = None,
+    audience_adapters: AudienceAdapters | None = None,
 ) -> Project:
     """Check all files of a project in one go.
 
     `files` maps paths inside the project folder, with `/`, to their texts; what is not part of a project is
     passed over. Without `template_checker` templates are only looked for, not looked into; without `adapters`
     (the names of those installed) any adapter may be named; without `setting_checker` with any settings.
+    `audience_adapters` are both of these for audiences.
     """
     setup_root, setup = _read(files, INSTALLATION_PATH, INSTALLATION)
     catalogue_root, catalogue_reporter = _read(files, CATALOGUE_PATH, CATALOGUE)
@@ -106,7 +109,9 @@ def check_project(
         variants,
     )
     if setup_root is not None:
-        check_installation(setup_root, setup, adapters, setting_checker, words.catalogue.profile)
+        check_installation(
+            setup_root, setup, adapters, setting_checker, words.catalogue.profile, audience_adapters
+        )
         check_policies(setup_root, words, setup)
     if catalogue_root is not None:
         check_catalogue(catalogue_root, words, catalogue_reporter)

@@ -213,6 +213,21 @@ ACTION = Object(
     },
 )
 
+AD_AUDIENCE = Choice(
+    "puts hashed identifiers of the customer on an advertising audience, or takes them off",
+    "form",
+    {
+        "add_to": Object(
+            "puts the customer on it",
+            {"add_to": Field(Text("label"), "an audience of `kairos.yaml`", needed=True)},
+        ),
+        "remove_from": Object(
+            "takes the customer off it",
+            {"remove_from": Field(Text("label"), "an audience of `kairos.yaml`", needed=True)},
+        ),
+    },
+)
+
 STOP = Either(
     (
         Text("text"),
@@ -229,11 +244,12 @@ VERBS: dict[str, tuple[Shape, str]] = {
     "split": (SPLIT, SPLIT.doc),
     "update": (UPDATE, UPDATE.doc),
     "webhook": (WEBHOOK, WEBHOOK.doc),
+    "ad_audience": (AD_AUDIENCE, AD_AUDIENCE.doc),
     "enter": (ENTER, ENTER.doc),
     "action": (ACTION, ACTION.doc),
     "stop": (STOP, "ends the journey with exit `stopped`"),
 }
-VERBS_LATER = ("task", "reward", "ad_audience")
+VERBS_LATER = ("task", "reward")
 
 STEP = Choice(
     "one step: an `id` and exactly one verb",

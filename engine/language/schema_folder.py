@@ -160,6 +160,14 @@ WEBHOOK = Object(
     },
 )
 
+AUDIENCE = Object(
+    "an advertising audience",
+    {
+        "adapter": Field(Text("label"), "which adapter", needed=True),
+        "settings": Field(Table(Anything(), "word"), "the adapter's own; secrets as `${NAME}`"),
+    },
+)
+
 INSTALLATION = Object(
     "the installation",
     {
@@ -191,6 +199,7 @@ INSTALLATION = Object(
             ),
             "channels by name",
         ),
+        "audiences": Field(Table(AUDIENCE), "advertising audiences by name"),
         "consent": Field(
             Object(
                 "what consent messages need",

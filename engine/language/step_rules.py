@@ -48,6 +48,8 @@ class StepRules:
                 self._update(spec, place)
             case "webhook":
                 self._values(spec.get("body"), place)
+            case "ad_audience":
+                self.look.audience(spec.get("add_to") or spec.get("remove_from"))
             case "enter":
                 self._enter(spec, place)
             case "action":

@@ -110,6 +110,9 @@ class Lookup:
     def policy(self, node: Node | None) -> None:
         self._among("J310", node, "policy", self.words.installation.policies)
 
+    def audience(self, node: Node | None) -> str | None:
+        return self._among("J340", node, "audience", self.words.installation.audiences)
+
     def purpose(self, node: Node | None) -> str | None:
         return self._among("J325", node, "purpose", self.words.installation.purposes)
 
@@ -191,6 +194,8 @@ def _where(code: str) -> str | None:
             return "a template is a folder under `templates/`"
         case "J325":
             return "declare it in `kairos.yaml`, under `consent: {purposes: […]}`"
+        case "J340":
+            return "declare it in `kairos.yaml`, under `audiences`"
         case "J306" | "J310":
             return "declare it in `kairos.yaml`"
     return None

@@ -113,7 +113,7 @@ def _context(
 
 
 def perform(run: Simulation, enrolment: Enrolment, command: Perform) -> Settled:
-    """Does an effect: `update` really, `enter` if the run follows it, the rest by its stand-in."""
+    """Does an effect: `update` really, `enter` if the run follows it, `webhook` and `action` by stand-ins."""
     step = enrolment.journey.plan.steps[command.step]
     assert isinstance(step, Effect), "only an effect performs"
     at = command.at
@@ -124,6 +124,9 @@ def perform(run: Simulation, enrolment: Enrolment, command: Perform) -> Settled:
         facts = run.facts(enrolment, at, run.moved_by(enrolment, command.event_id))
         given = {name: _value(text, facts) for name, text in (step.spec.get("with") or {}).items()}
         _enter(run, enrolment, step, at, given)
+    elif step.verb == "ad_audience":
+        name = step.spec.get("add_to") or step.spec.get("remove_from") or ""
+        enrolment.audiences.append((name, "add_to" in step.spec))
     else:
         failed = step.id in run.surroundings.stand_ins.fails
         if step.save_as is not None:

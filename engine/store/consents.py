@@ -95,7 +95,10 @@ async def add_batch(connection: AsyncConnection, entries: Sequence[Consent]) -> 
         sa.text(f"""
             WITH new AS (
                 INSERT INTO consents ({listed}) SELECT {listed} FROM {fields} ORDER BY place
-                RETURNING profile_id, at),
+                RETURNING profile_id, at, granted),
+            doubtful AS (
+                UPDATE audience_members m SET recheck = true FROM new
+                WHERE m.profile_id = new.profile_id AND NOT new.granted),
             {rechecks.noting("new", "profile_id", "at")}
             {rechecks.TELL}
         """),

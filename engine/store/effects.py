@@ -1,4 +1,4 @@
-"""Effects: the record of work that is no message (`update webhook enter action`), one row a step.
+"""Effects: the record of work that is no message (`update webhook ad_audience enter action`), one row a step.
 
 The same order of states, and the same rule of `attempts`, as `engine.store.deliveries`.
 """

@@ -46,6 +46,9 @@ _ERASE: Final = (
     f"DELETE FROM crowd_members WHERE {_MINE}",
     f"DELETE FROM webhook_outbox WHERE {_MINE}",
     f"DELETE FROM heard h USING {_IDENTITIES} WHERE {_HEARD}",
+    f"DELETE FROM audience_changes WHERE {_MINE}",
+    # What the provider was told stays until they were taken off there.
+    f"UPDATE audience_members SET recheck = true WHERE {_MINE}",
     # Ids that clients chose may say more than they should; ours takes their place.
     f"""UPDATE events SET properties = '{{}}', message_id = CAST(event_id AS text), error = NULL,
         routed_at = coalesce(routed_at, now()) WHERE {_MINE}""",
@@ -167,6 +170,8 @@ _EXPORT: Final = {
     "stages": f"SELECT to_jsonb(s) FROM stages s WHERE {_MINE}",
     "stage_changes": f"SELECT to_jsonb(s) FROM stage_changes s WHERE {_MINE} ORDER BY at, id",
     "tag_grants": f"SELECT to_jsonb(g) FROM tag_grants g WHERE {_MINE} ORDER BY tag",
+    "audiences": f"SELECT to_jsonb(a) FROM audience_members a WHERE {_MINE} ORDER BY audience",
+    "audience_changes": f"SELECT to_jsonb(a) FROM audience_changes a WHERE {_MINE} ORDER BY id",
     "webhooks": f"SELECT to_jsonb(w) FROM webhook_outbox w WHERE {_MINE} ORDER BY id",
     "heard": f"SELECT DISTINCT to_jsonb(h) FROM heard h JOIN {_IDENTITIES} ON {_HEARD}",
     "enrolments": f"SELECT to_jsonb(e) FROM enrolments e WHERE {_MINE} ORDER BY entered_at, id",

@@ -80,6 +80,13 @@ _MOVES: Final = (
             source = excluded.source, at = excluded.at, expires_at = excluded.expires_at
             WHERE g.at < excluded.at""",
     "DELETE FROM tag_grants WHERE profile_id = :loser",
+    """INSERT INTO audience_members AS m (audience, profile_id, digests, since_at, recheck)
+        SELECT audience, CAST(:survivor AS uuid), digests, since_at, true
+        FROM audience_members WHERE profile_id = :loser
+        ON CONFLICT (audience, profile_id) DO UPDATE SET recheck = true, digests = ARRAY(
+            SELECT DISTINCT d FROM unnest(m.digests || excluded.digests) d ORDER BY d)""",
+    "DELETE FROM audience_members WHERE profile_id = :loser",
+    "UPDATE audience_changes SET profile_id = :survivor WHERE profile_id = :loser",
     """UPDATE profiles s SET
             external_id = coalesce(s.external_id, l.external_id),
             tags = ARRAY(SELECT DISTINCT t FROM unnest(s.tags || l.tags) t ORDER BY t),
@@ -235,6 +242,10 @@ _ENTRIES: Final = (
     """UPDATE entry_states s SET live_id = NULL FROM enrolments e
         WHERE s.profile_id = :survivor AND s.live_id = e.id AND e.profile_id = :loser""",
 )
+# Nobody can tell whose hashes are whose: what is said of either is to take both off.
+_AUDIENCES: Final = """INSERT INTO audience_members (audience, profile_id, digests, since_at, recheck)
+    SELECT audience, CAST(:loser AS uuid), digests, since_at, true
+    FROM audience_members WHERE profile_id = :survivor ON CONFLICT DO NOTHING"""
 _GRANTED: Final = (
     "jsonb_to_recordset(CAST({} AS jsonb)) "
     "AS r(tag text, source text, at timestamptz, expires_at timestamptz)"
@@ -286,6 +297,7 @@ async def undo(connection: AsyncConnection, done: Merge, by: str | None, sources
     for name, statement in _BACK.items():
         values = {"loser": loser, "survivor": survivor, "shard": shard_of(loser), "ids": moved.get(name, [])}
         await connection.execute(sa.text(statement), _used(statement, values))
+    await connection.execute(sa.text(_AUDIENCES), {"loser": loser, "survivor": survivor})
     for statement in _ENTRIES:
         await connection.execute(sa.text(statement), {"loser": loser, "survivor": survivor})
     was, other = before["loser"], before["survivor"]

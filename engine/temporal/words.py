@@ -31,6 +31,8 @@ def doing(plan: Plan, command: Ask | Send | Perform, channel: str | None = None)
     match command.verb:
         case "webhook":
             return f"call the webhook of `{command.step}`"
+        case "ad_audience":
+            return f"note the change of an audience (`{command.step}`)"
         case "enter":
             return f"enter {spec.get('journey')}"
         case "action":

@@ -16,7 +16,11 @@ from tests.docs.pages import ROOT, blocks
 
 PAGES = ROOT / "docs" / "errors"
 ACTIONS = {"score": ActionSignature("score", {"points": ("number", True)})}
-KAIROS = "policies: {gentle: {}}\nconsent: {purposes: [newsletter]}\n"
+KAIROS = """\
+policies: {gentle: {}}
+consent: {purposes: [newsletter]}
+audiences: {vip: {adapter: file_drop, settings: {folder: "${FOLDER}"}}}
+"""
 CATALOG = """\
 events:
   a: {properties: {x: number, total: number, tier: text}}
@@ -90,7 +94,7 @@ WHERE = {
     "where": "J302 J304 J501 J502 J503 J504 J505 J506 J507 J510",
     "event": "J301",
     "list": "J202 J210 J211 J401 J402 J407",
-    "step": "J203 J217 J307 J309 J316 J410",
+    "step": "J203 J217 J307 J309 J316 J340 J410",
     "id": "J208",
     "wait": "J204 J206 J207 J405",
     "message": "J303",

@@ -67,8 +67,8 @@ categories: st.SearchStrategy[Literal["marketing", "transactional"]] = st.sample
     ["marketing", "transactional"]
 )
 failures: st.SearchStrategy[Literal["continue", "stop"]] = st.sampled_from(["continue", "stop"])
-verbs: st.SearchStrategy[Literal["update", "webhook", "enter", "action"]] = st.sampled_from(
-    ["update", "webhook", "enter", "action"]
+verbs: st.SearchStrategy[Literal["update", "webhook", "ad_audience", "enter", "action"]] = st.sampled_from(
+    ["update", "webhook", "ad_audience", "enter", "action"]
 )
 subjects: st.SearchStrategy[Literal["profile", "enrolment"]] = st.sampled_from(["profile", "enrolment"])
 clocks = st.sampled_from(["00:00", "02:30", "09:00", "21:00", "23:59"])
@@ -139,6 +139,7 @@ class _Author:
                 "add_tags": [self.draw(st.sampled_from(TAGS))],
                 "remove_tags": [],
             },
+            "ad_audience": {"add_to": "vip"},
             "enter": {"journey": "other", "with": {"n": "event.n"}},
             "webhook": {"url": "https://sink.example/x", "method": "POST", "body": None, "retry_for": 60},
             "action": {"name": "grant", "with": {}},

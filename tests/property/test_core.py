@@ -26,6 +26,7 @@ from engine.core.inputs import (
 from engine.core.plan import Effect, Plan
 from engine.core.state import State
 from engine.core.wire import input_from_json, state_from_json, to_json
+from engine.language.schema import VERBS
 from engine.simulator.changes import identify
 from engine.simulator.person import Change, Enrolment, Happening, Person
 from engine.simulator.settings import StandIns, Surroundings
@@ -330,4 +331,4 @@ def test_generated_plans_are_whole(plan: Plan) -> None:
         targets += [case.goto for case in getattr(step, "cases", ())]
         targets += [variant.goto for variant in getattr(step, "variants", ())]
         assert all(places[target] > places[step.id] for target in targets if target is not None)
-        assert not isinstance(step, Effect) or step.verb in ("update", "webhook", "enter", "action")
+        assert not isinstance(step, Effect) or step.verb in VERBS

@@ -10,6 +10,13 @@ consistency, and partitions of another server could not keep them.
 
 from engine.language.addresses import KINDS
 from engine.store.columns import metadata
+from engine.store.tables.audiences import (
+    AUDIENCE_CAUSES,
+    AUDIENCE_CHANGE_STATES,
+    audience_changes,
+    audience_members,
+    audience_work,
+)
 from engine.store.tables.budgets import budgets
 from engine.store.tables.callbacks import HEARD_CHANNEL, HEARD_STATES, access_tokens, heard
 from engine.store.tables.customers import consents, identities, profiles, static_segments
@@ -79,6 +86,8 @@ PROJECT_CHANNEL = "kairos_project"
 CLOCK_CHANNEL = "kairos_clock"
 
 __all__ = [
+    "AUDIENCE_CAUSES",
+    "AUDIENCE_CHANGE_STATES",
     "CLOCK_CHANNEL",
     "CROWD_STATES",
     "DELIVERY_STATES",
@@ -100,6 +109,9 @@ __all__ = [
     "access_tokens",
     "api_keys",
     "applies",
+    "audience_changes",
+    "audience_members",
+    "audience_work",
     "budgets",
     "clock",
     "consents",

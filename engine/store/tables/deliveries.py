@@ -49,6 +49,7 @@ deliveries = sa.Table(
     instant("settled_at", nullable=True),
     instant("at"),  # logical instant of the step
     instant("due_at", nullable=True),  # logical, of a deferral
+    text("provider", nullable=True),  # which of the channel's several
     text("provider_id", nullable=True),
     sa.Column("raw", pg.JSONB, nullable=True),
     instant("handed_at", nullable=True),  # logical: when it was last handed to a provider, for caps

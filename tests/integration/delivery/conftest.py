@@ -19,7 +19,7 @@ from engine.core.limits import NO_POLICY, Policy
 from engine.core.plan import Condition, Effect, Goal, Message, Plan, Step, Trigger
 from engine.delivery import DeliveryPorts, LiveProject, Order
 from engine.language.catalogue import Catalogue, EventType, Property
-from engine.language.installation import ChannelSettings, Installation
+from engine.language.installation import AudienceSettings, ChannelSettings, Installation
 from engine.language.variants import names_of, read_variants
 from engine.store import consents, deliveries, enrolments, events, profiles, tables, workers
 from engine.store.consents import Consent
@@ -76,11 +76,15 @@ class World:
     catalogue: Catalogue = field(default_factory=Catalogue)
     policy: Policy = NO_POLICY
     priorities: tuple[str, ...] = ()
+    audiences: dict[str, AudienceSettings] = field(default_factory=dict)
 
     def worker(self, name: str = "w1", channels_here: frozenset[str] | None = None) -> DeliveryPorts:
         async def project() -> LiveProject:
             installation = Installation(
-                channels=self.channels, policies={"default": self.policy}, priorities=self.priorities
+                channels=self.channels,
+                policies={"default": self.policy},
+                priorities=self.priorities,
+                audiences=self.audiences,
             )
             variants = read_variants(FILES)
             templates = TemplateSet(FILES, "en", names_of(variants))

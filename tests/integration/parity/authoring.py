@@ -155,6 +155,7 @@ class Author:
             self.message,
             self.update,
             self.webhook,
+            self.audience,
         ]
         if self.actions:
             kinds.append(self.action)
@@ -257,6 +258,9 @@ class Author:
             webhook["on_failure"] = "stop"
         return {"webhook": webhook}
 
+    def audience(self, id: str, depth: int) -> Step:
+        return {"ad_audience": {self.pick(("add_to", "remove_from")): "vip"}}
+
     def action(self, id: str, depth: int) -> Step:
         action: dict[str, Any] = {"name": self.pick(("approve", "approve", "decline"))}
         if action["name"] == "approve" and not depth:
@@ -302,7 +306,8 @@ def author_project(
     `run_as` is their driver; with `both` they take turns, and an `enter` leads from one driver to the other.
     """
     catalogue = {**CATALOGUE, "profile": dict(CATALOGUE["profile"]), "tags": list(CATALOGUE["tags"])}
-    files = {"kairos.yaml": write({"version": 1, "time_zone": "Europe/Berlin"})}
+    audiences = {"vip": {"adapter": "file_drop", "settings": {"folder": "${NOWHERE}"}}}
+    files = {"kairos.yaml": write({"version": 1, "time_zone": "Europe/Berlin", "audiences": audiences})}
     for number in range(journeys):
         # One that is entered is entered by one journey only: two of them would compete.
         name, entered = f"j{number}", f"entered{number}"

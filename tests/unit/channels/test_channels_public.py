@@ -57,7 +57,7 @@ def test_public_names() -> None:
             "Reason",
         ),
         *("Receipt", "Rejected", "Settings", "Sink", "Throttled", "Unavailable", "Unknown"),
-        *("Call", "Forged", "Heard", "Inbound", "Reply"),
+        *("Call", "Forged", "Heard", "Inbound", "Reply", "AudienceAdapter", "Member"),
         *("WebhookAnswer", "WebhookCaller", "create", "each", "find", "names"),
         *("Call", "Forged", "Heard", "Inbound", "Reply", "Kept", "MemoryTokens", "TokenStore"),
     }

@@ -208,9 +208,9 @@ def broken_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-adapter\nVersion: 1\n")
     (about / "entry_points.txt").write_text("[kairos.channels]\nbroken = broken_adapter:Adapter\n")
     monkeypatch.syspath_prepend(tmp_path)
-    adapters._entry_points.cache_clear()
+    adapters.installed.cache_clear()
     yield "broken"
-    adapters._entry_points.cache_clear()
+    adapters.installed.cache_clear()
     sys.modules.pop("broken_adapter", None)
 
 
