@@ -12,7 +12,7 @@ export PYTHONUTF8 := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-python demo demo-dormancy test test-slow check bench chaos format clean
+.PHONY: help setup setup-python demo demo-dormancy demo-cart test test-slow check bench chaos format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ demo: setup ## the shop's month of May, live; KEEP=1 stays up, DRIVER=workflow|p
 
 demo-dormancy: setup ## half a year of real customers: who was reached before they went quiet; KEEP=1, DRIVER=…
 	@$(RUN) -m examples.cdnow.demo
+
+demo-cart: setup ## unpaid carts over WeChat, SMS and e-mail, with receipts and clicks coming back; KEEP=1
+	@$(RUN) -m examples.cart.demo
 
 test: setup ## all tests but the slow ones, with real PostgreSQL and Temporal
 	@$(RUN) -m pytest -m "not slow" -n 2 --dist loadfile

@@ -19,6 +19,7 @@ PROMISED = {
         "setup",
         "demo",
         "demo-dormancy",
+        "demo-cart",
         "test",
         "test-slow",
         "check",

@@ -60,6 +60,16 @@ def test_a_week_of_real_customers_comes_out_as_simulated(home: Path) -> None:
 
 
 @pytest.mark.timeout(300)
+def test_what_providers_took_and_people_did_with_their_carts_is_on_record(home: Path) -> None:
+    running = demo(home, "cart")
+    said, _ = running.communicate(timeout=240)
+    assert running.returncode == 0, said
+    assert "what the providers took and the people did is what is on record" in said
+    for deed in ("followed", "delivered", "bounced", "clicked", "scanned", "bought", "stopped"):
+        assert f" {deed}" in said
+
+
+@pytest.mark.timeout(300)
 def test_ctrl_c_stops_everything_that_the_demo_started(home: Path) -> None:
     running = demo(home, DEMO_DAYS="3", DEMO_HOURS="1")
     assert running.stdout is not None

@@ -1,0 +1,1 @@
+"""Unpaid carts over WeChat, SMS and e-mail: real adapters, fake providers, and people who answer."""

@@ -1,0 +1,179 @@
+"""`make demo-cart`: unpaid carts over WeChat, SMS and e-mail, with what comes back.
+
+The adapters, the HTTP and SMTP sessions, the signatures and the calls of the providers are real; the
+providers are the fakes of `channels.testing`, and the people are made up. It takes about half a minute.
+
+    make demo-cart              what was sent, what came back, and that both sides tell the same
+    make demo-cart KEEP=1       the same, and everything stays up until Ctrl-C
+    CART_PEOPLE=6               so many people for each channel
+
+Exit code 0: what Kairos has on record is what the providers took and the people did. 1: it is not. 2: it
+could not be run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import httpx
+from rich.console import Console
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+
+from engine.cli.applying import apply_project
+from engine.cli.check import check_folder
+from engine.cli.project_folder import read_project
+from engine.cli.worker import log_to_stderr, stop_on_signals
+from engine.store import keys
+from engine.store.connection import AsyncEngine
+from engine.store.database import DatabaseError
+from engine.store.embedded import EmbeddedPostgresError, data_folder
+from engine.temporal.client import TemporalUnreachable
+from engine.temporal.found import TemporalNotFound
+from engine.temporal.server import TemporalServerError, port_near
+from examples.cart import ledger
+from examples.cart.ledger import Ledger
+from examples.cart.people import people
+from examples.cart.providers import Providers, providers
+from examples.cart.world import World
+from examples.running import live
+from examples.running.live import DemoError
+from workers.dev import API_PORT, Servers, run_workers, servers
+
+FOLDER: Final = Path(__file__).parent
+INTERRUPTED: Final = 130
+MOST_SECONDS: Final = 120.0
+"""Of wall time until everybody's enrolment must have ended."""
+
+
+class CartDemo:
+    def __init__(self, each_channel: int, keep: bool, console: Console) -> None:
+        self.people = people(each_channel)
+        self.keep = keep
+        self.console = console
+
+    async def run(self) -> int:
+        stop = stop_on_signals()
+        for name in live.own_servers_only():
+            self.say(f"{name} is passed over: the demo has servers of its own")
+        port = port_near(API_PORT)
+        async with providers() as made:
+            made.base_url = f"http://127.0.0.1:{port}"
+            os.environ |= {**made.secrets, "KAIROS_LINK_URL": made.base_url}
+            with live.fresh_folder(data_folder()) as folder:
+                async with servers(self.say, folder=folder) as found:
+                    return await self._with_servers(found, made, port, stop)
+
+    async def _with_servers(self, found: Servers, made: Providers, port: int, stop: asyncio.Event) -> int:
+        files, project = read_project(FOLDER), check_folder(FOLDER)
+        await apply_project(found.database, project, files, applied_by="the demo")
+        async with found.database.begin() as connection:
+            key = (await keys.create(connection, "shop", "ingest", source="shop")).token
+        over, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+        working = asyncio.create_task(
+            run_workers(found, over, port=port, project=FOLDER, ready=ready.set_result)
+        )
+        playing = asyncio.create_task(self._play(found, made, ready, key, stop))
+        try:
+            await asyncio.wait({working, playing}, return_when=asyncio.FIRST_COMPLETED)
+            if not playing.done():
+                raise DemoError(f"a worker ended: {working.exception()}")
+            return playing.result()
+        finally:
+            over.set()
+            playing.cancel()
+            await asyncio.gather(working, playing, return_exceptions=True)
+
+    async def _play(
+        self, found: Servers, made: Providers, ready: asyncio.Future[str], key: str, stop: asyncio.Event
+    ) -> int:
+        base_url = await ready
+        await live.warmed_up(base_url)
+        self.say(f"API: ready at {base_url}; {len(self.people)} people leave a cart")
+        async with (
+            httpx.AsyncClient(base_url=base_url, auth=(key, ""), timeout=30, trust_env=False) as shop,
+            httpx.AsyncClient(timeout=30, trust_env=False) as web,
+        ):
+            world = World(made, self.people, shop, web)
+            ended = asyncio.Event()
+            watching = asyncio.create_task(world.watch(lambda: ended.is_set() or stop.is_set()))
+            try:
+                await world.begin()
+                await self._until_over(found.database, stop)
+            finally:
+                ended.set()
+                await watching
+            if stop.is_set():
+                self.say("stopped")
+                return INTERRUPTED
+            return await self._told(found.database, world, base_url, stop)
+
+    async def _until_over(self, database: AsyncEngine, stop: asyncio.Event) -> None:
+        begun, calm = time.monotonic(), 0
+        while calm < 8 and not stop.is_set():
+            if time.monotonic() - begun > MOST_SECONDS:
+                raise DemoError(f"after {MOST_SECONDS:.0f} seconds somebody still waits")
+            async with database.connect() as connection:
+                left = (await connection.execute(ledger.OPEN)).scalar_one()
+            calm = 0 if left else calm + 1
+            await asyncio.sleep(0.5)
+
+    async def _told(self, database: AsyncEngine, world: World, base_url: str, stop: asyncio.Event) -> int:
+        kept = await Ledger.read(database)
+        differences = list(kept.differences(world))
+        self.console.print(kept.table(world))
+        done = " · ".join(f"{count} {deed}" for deed, count in world.did.most_common())
+        self.say(f"people: {done}")
+        self.say("exits: " + " · ".join(f"{count} {exit_}" for exit_, count in kept.exits.most_common()))
+        for difference in differences:
+            self.console.print(f"✗ {difference}", style="red", markup=False)
+        if not differences:
+            self.say(
+                f"✓ what the providers took and the people did is what is on record: "
+                f"{len(world.providers.arrived())} messages, {world.providers.calls} calls of providers, "
+                f"{world.did['clicked']} clicks, {world.did['stopped']} ways out"
+            )
+        if self.keep and not stop.is_set():
+            self.say(f"\n  API           {base_url}/docs\n  stop          Ctrl-C")
+            await stop.wait()
+        return 1 if differences else 0
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> int:
+    """Runs the demo; returns the exit code."""
+    console = Console()
+    log_to_stderr()
+    logging.getLogger().setLevel(logging.WARNING)
+    quiet = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=quiet)))
+    try:
+        each = int(os.environ.get("CART_PEOPLE", "6"))
+        return asyncio.run(CartDemo(each, os.environ.get("KEEP", "") not in ("", "0", "no"), console).run())
+    except (
+        DemoError,
+        DatabaseError,
+        EmbeddedPostgresError,
+        TemporalNotFound,
+        TemporalServerError,
+        TemporalUnreachable,
+    ) as error:
+        console.print(f"demo: {error}", style="red", markup=False)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Temporal's SDK now and then crashes while Python ends, after all work is done, and spoils the exit code.
+    os._exit(code)
