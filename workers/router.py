@@ -15,6 +15,7 @@ from engine.ingest.starts import AT_ONCE, Player, Starter
 from engine.pool.waker import Waker
 from engine.store import clock, heard, jobs, starts, webhooks
 from engine.store.connection import AsyncEngine
+from workers.first import run_first
 from workers.garbage import collect_less
 from workers.heard import run_heard
 from workers.jobs import run_jobs
@@ -55,6 +56,7 @@ async def run_router(
         group.create_task(run_telling(database, stop), name="webhooks")
         group.create_task(run_jobs(database, stop), name="jobs")
         group.create_task(run_heard(database, stop), name="heard")
+        group.create_task(run_first(database, stop), name="first")
         if waker is not None:
             group.create_task(waker.run(stop), name="waker")
         if runner is not None:

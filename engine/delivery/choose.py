@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from channels.message import Brand
@@ -93,6 +94,20 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         enrolment_id=job.order.enrolment_id,
         step=job.order.step,
     )
+    closes_at = turn.ports.adapters[channel].closes_at(job.message)
+    if closes_at is not None and closes_at <= datetime.now(UTC):
+        return _closed(turn, job, channel, raw, refused)
     if refused is not None:
         turn.write(job, "claimed", refused, reason=job.closed[refused], raw=raw)
     turn.sending.append(Sending(job.row.row_key, job.attempts, channel, job.step.template, rendered.digest))
+
+
+def _closed(turn: Turn, job: Job, channel: str, raw: Any, refused: str | None) -> None:
+    """The provider takes this message no more: the next channel, or none."""
+    job.message = None
+    job.closed[channel] = "window"
+    job.channels = job.channels[1:]
+    if job.channels and job.bound is None:
+        next_channel(turn, job, raw, refused=refused)
+    else:
+        skip(turn, job, "window")
