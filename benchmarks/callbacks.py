@@ -65,7 +65,7 @@ async def run(lab: Lab) -> list[Finding]:
             (
                 "events",
                 "new friends of WeCom",
-                f"{size:,} encrypted calls a run, one API process on one core",
+                f"{size:,} encrypted calls a run, one API process",
             ),
             ("receipts", "receipts of WeChat", f"{size:,} encrypted calls a run, each with one receipt"),
         )

@@ -1,4 +1,4 @@
-"""First messages that have seconds: sent before their workflow gets there, once, and never when it is late."""
+"""First messages that have seconds: sent before their workflow gets there, once, never too late."""
 
 from __future__ import annotations
 
