@@ -25,7 +25,9 @@ import sqlalchemy as sa
 
 from benchmarks import (
     burst,
+    callbacks,
     driver,
+    first_minutes,
     identify,
     imports,
     intake,
@@ -72,6 +74,8 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
     "quiet": ("Who has gone quiet", moments.run),
     "segments": ("Counting a segment", segments.run),
     "recompute": ("Everybody looked at anew", recompute.run),
+    "callbacks": ("Calls of providers", callbacks.run),
+    "first-minutes": ("The first minutes", first_minutes.run),
     "pool-waiting": ("What waiting enrolments cost", pool_waiting.run),
 }
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -111,6 +112,10 @@ class Adapter(ABC):
         Only asked of adapters that declare `polled`. Raises `ChannelError` if there is no answer now.
         """
         return ()
+
+    def closes_at(self, message: Message) -> datetime | None:
+        """The wall instant from which on the provider takes this message no more, where it holds one."""
+        return None
 
     async def hear(self, call: Call) -> Heard:
         """Read a call of the provider. Only asked of adapters that declare `receipts` or `inbound`.

@@ -220,6 +220,13 @@ class WeComAdapter(Adapter):
             for id in ids
         ]
 
+    def closes_at(self, message: Message) -> datetime | None:
+        try:
+            until = read_part(message)[1].get("welcome_until")
+            return None if until is None else read_instant(until)
+        except Rejected:  # it is refused for that when it is sent
+            return None
+
     # --- asking --------------------------------------------------------------------------------------------
 
     async def query(self, messages: Sequence[Message]) -> Sequence[Outcome | None]:

@@ -16,6 +16,7 @@ from engine.pool.waker import Waker
 from engine.store import audiences, clock, heard, jobs, starts, webhooks
 from engine.store.connection import AsyncEngine
 from workers.audiences import run_audiences
+from workers.first import run_first
 from workers.garbage import collect_less
 from workers.heard import run_heard
 from workers.jobs import run_jobs
@@ -57,6 +58,7 @@ async def run_router(
         group.create_task(run_audiences(database, stop), name="audiences")
         group.create_task(run_jobs(database, stop), name="jobs")
         group.create_task(run_heard(database, stop), name="heard")
+        group.create_task(run_first(database, stop), name="first")
         if waker is not None:
             group.create_task(waker.run(stop), name="waker")
         if runner is not None:

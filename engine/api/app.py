@@ -94,7 +94,7 @@ def create_app(
     ):
         app.include_router(router)
     app.include_router(health.router)
-    app.router.routes.append(callbacks.route)
+    app.router.routes.insert(0, callbacks.route)  # receipts come in floods: not behind all the others
     app.add_middleware(Observe, metrics=metrics)
     _describe(app)
     return app

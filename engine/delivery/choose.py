@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from channels.message import Brand
@@ -114,6 +115,9 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         step=job.order.step,
         unsubscribe_url=links.one_click,
     )
+    closes_at = turn.ports.adapters[channel].closes_at(job.message)
+    if closes_at is not None and closes_at <= datetime.now(UTC):
+        return _closed(turn, job, channel, raw, refused)
     if refused is not None:
         turn.write(job, "claimed", refused, reason=job.closed[refused], raw=raw)
     handed_at, why, job.why = turn.at(job.order), job.why, None
@@ -129,3 +133,14 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
             template_variant=rendered.variant,
         )
     )
+
+
+def _closed(turn: Turn, job: Job, channel: str, raw: Any, refused: str | None) -> None:
+    """The provider takes this message no more: the next channel, or none."""
+    job.message = None
+    job.closed[channel] = "window"
+    job.channels = job.channels[1:]
+    if job.channels and job.bound is None:
+        next_channel(turn, job, raw, refused=refused)
+    else:
+        skip(turn, job, "window")

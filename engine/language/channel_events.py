@@ -39,5 +39,16 @@ CHANNEL_EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Event to its properties, all of them text."""
 
+HURRIED: Final = frozenset(
+    {
+        "wecom.friend_added",
+        "wecom.friend_half_added",
+        "wechat.followed",
+        "wechat.scanned",
+        "wechat.menu_clicked",
+    }
+)
+"""After these a provider lets us write for seconds, or a minute."""
+
 PERSONAL: Final = frozenset({"text", "subject"})
 """Properties that hold what somebody wrote."""

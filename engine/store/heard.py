@@ -57,16 +57,16 @@ class Standing:
     oldest_at: datetime
 
 
-_KEEP = sa.text("""
+_KEEP = f"""
     WITH n AS (
         INSERT INTO heard (channel, adapter, kind, message_id, payload)
-        SELECT :channel, :adapter, kind, message_id, payload::jsonb
-        FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[]), CAST(:payloads AS text[]))
+        SELECT $1, $2, kind, message_id, payload::jsonb
+        FROM unnest(CAST($3 AS text[]), CAST($4 AS text[]), CAST($5 AS text[]))
             AS n(kind, message_id, payload)
         ON CONFLICT (channel, adapter, message_id) WHERE message_id IS NOT NULL DO NOTHING
         RETURNING 1)
-    SELECT pg_notify(:notified, '') FROM n LIMIT 1
-""")
+    SELECT pg_notify('{HEARD_CHANNEL}', '') FROM n LIMIT 1
+"""
 
 
 async def keep(engine: AsyncEngine, channel: str, adapter: str, new: Sequence[NewHeard]) -> None:
@@ -77,17 +77,15 @@ async def keep(engine: AsyncEngine, channel: str, adapter: str, new: Sequence[Ne
     if not new:
         return
     async with engine.connect() as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        await connection.execute(
+        # Straight to the driver: with a statement that commits itself, SQLAlchemy is half of the cost.
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.fetch(
             _KEEP,
-            {
-                "channel": channel,
-                "adapter": adapter,
-                "kinds": [each.kind for each in new],
-                "ids": [each.message_id for each in new],
-                "payloads": [jsonb.dumps(each.payload) for each in new],
-                "notified": HEARD_CHANNEL,
-            },
+            channel,
+            adapter,
+            [each.kind for each in new],
+            [None if each.message_id is None else jsonb.clean_text(each.message_id) for each in new],
+            [jsonb.dumps(each.payload) for each in new],
         )
 
 

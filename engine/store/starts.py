@@ -105,6 +105,23 @@ async def open_wakes(connection: AsyncConnection, busy: Sequence[str], limit: in
     return [batch.build(Start, row) for row in result.mappings()]
 
 
+async def fresh_starts(
+    connection: AsyncConnection, journeys: Sequence[str], within: timedelta, known: Sequence[str], limit: int
+) -> list[Start]:
+    """Starts of these journeys that are not played yet and no older (wall); not of enrolments `known`."""
+    result = await connection.execute(
+        sa.text(f"""
+            {_OPEN} WHERE s.done_at IS NULL AND s.kind = 'start'
+                AND s.journey = ANY(CAST(:journeys AS text[]))
+                AND s.created_at > now() - CAST(:within AS interval)
+                AND s.enrolment_id <> ALL (CAST(:known AS uuid[]))
+            ORDER BY s.id LIMIT :limit
+        """).columns(**_KINDS),
+        {"journeys": list(journeys), "within": within, "known": list(known), "limit": limit},
+    )
+    return [batch.build(Start, row) for row in result.mappings()]
+
+
 _STARTS = sa.text(f"""
     WITH RECURSIVE waiting AS (
         (SELECT min(journey) AS journey FROM start_outbox WHERE done_at IS NULL AND kind = 'start')
