@@ -125,10 +125,11 @@ CODES: dict[str, str] = {
     "J604": "text message over its length",
     "J605": "part of a template missing or unknown",
     "J606": "template that does not give valid JSON",
-    "J702": "cap of two kinds at once",
+    "J702": "cap or budget of two kinds at once",
     "J703": "hours that never end",
     "J704": "part of a policy that does nothing",
     "J705": "cap that nothing waits out",
+    "J706": "no hour to choose from",
 }
 
 
