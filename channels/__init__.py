@@ -20,6 +20,7 @@ from channels.errors import (
 )
 from channels.http import Answer, HttpClient
 from channels.inbound import Call, Forged, Heard, Inbound, Reply
+from channels.limits import Hours, Need, Opening, Quota
 from channels.message import Brand, Message
 from channels.pacing import Outcome, Pacer, Rate, each
 from channels.port import ANY_CHANNEL, Adapter, Capabilities, Settings, Sink
@@ -42,14 +43,18 @@ __all__ = [
     "DeliveryState",
     "Forged",
     "Heard",
+    "Hours",
     "HttpClient",
     "Inbound",
     "Kept",
     "Member",
     "MemoryTokens",
     "Message",
+    "Need",
+    "Opening",
     "Outcome",
     "Pacer",
+    "Quota",
     "Rate",
     "Reason",
     "Receipt",

@@ -32,7 +32,17 @@ from channels.message import Message
 from channels.pacing import Outcome, each
 from channels.port import Adapter, Capabilities, Settings
 from channels.receipt import Accepted, DeliveryState, Reason, Receipt
-from channels.sms import BEIJING, Templates, beijing, check_templates, e164, means_stop, number, words_of
+from channels.sms import (
+    BEIJING,
+    MAINLAND_HOURS,
+    Templates,
+    beijing,
+    check_templates,
+    e164,
+    means_stop,
+    number,
+    words_of,
+)
 
 log = logging.getLogger("channels.aliyun_sms")
 
@@ -148,6 +158,7 @@ class AliyunSmsAdapter(Adapter):
         remote=True, can_query=True, checks_address=True, throttles=True, receipts=True, inbound=True
     )
     Settings = AliyunSmsSettings
+    hours = MAINLAND_HOURS
     settings: AliyunSmsSettings
 
     def __init__(self, channel: str, settings: Any, **rest: Any) -> None:

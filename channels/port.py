@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict
 
 from channels.inbound import Call, Forged, Heard
+from channels.limits import Hours, Need, Quota
 from channels.message import Message
 from channels.pacing import Outcome, Pacer, Rate
 from channels.receipt import Receipt
@@ -72,6 +73,10 @@ class Adapter(ABC):
     """The channels it can serve, or `ANY_CHANNEL`."""
     capabilities: ClassVar[Capabilities] = Capabilities()
     Settings: ClassVar[type[Settings]] = Settings
+    hours: ClassVar[Hours | None] = None
+    """When its provider takes marketing."""
+    quotas: ClassVar[Mapping[str, Quota]] = {}
+    """How many messages of a kind one person may get, by kind."""
 
     def __init__(
         self,
@@ -98,6 +103,10 @@ class Adapter(ABC):
     @abstractmethod
     async def send(self, messages: Sequence[Message]) -> Sequence[Outcome]:
         """Hand the messages over; one outcome per message, in order. `channels.pacing.each` helps."""
+
+    def needs(self, message: Message) -> Need | None:
+        """The quota that this message draws on, if any. Never raises: what is malformed needs none."""
+        return None
 
     async def query(self, messages: Sequence[Message]) -> Sequence[Outcome | None]:
         """What became of sends whose outcome is unknown; None where the provider does not know either.

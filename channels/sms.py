@@ -18,11 +18,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from channels.errors import Rejected
+from channels.limits import Hours
 from channels.message import Message
 from channels.receipt import Reason
 
 STOP_WORDS = frozenset({"R", "T", "TD", "N", "0000", "退订", "TD退订", "T退订"})
 """What people answer to be left alone, after `folded`."""
+
+MAINLAND_HOURS = Hours("08:00", "22:00", "Asia/Shanghai")
+"""Outside of them mainland providers refuse marketing (Tencent: `MarketingSendTimeConstraint`)."""
 
 BEIJING = timezone(timedelta(hours=8))
 """The hours of mainland providers; their times do not say so."""

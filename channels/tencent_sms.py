@@ -32,6 +32,7 @@ from channels.port import Adapter, Capabilities, Settings
 from channels.receipt import Accepted, DeliveryState, Reason, Receipt
 from channels.sms import (
     BEIJING,
+    MAINLAND_HOURS,
     Templates,
     beijing,
     check_templates,
@@ -138,6 +139,7 @@ class TencentSmsAdapter(Adapter):
         remote=True, batch=True, checks_address=True, throttles=True, receipts=True, inbound=True
     )
     Settings = TencentSmsSettings
+    hours = MAINLAND_HOURS
     settings: TencentSmsSettings
 
     def __init__(self, channel: str, settings: Any, **rest: Any) -> None:

@@ -22,6 +22,7 @@ from channels.codes import DOWN, Meaning, later, refused, told, word
 from channels.errors import Rejected, Unknown
 from channels.http import HttpClient, Url
 from channels.inbound import Call, Forged, Heard, Inbound, Reply
+from channels.limits import Hours
 from channels.message import Message
 from channels.pacing import Outcome, each
 from channels.port import Adapter, Capabilities, Settings
@@ -110,6 +111,7 @@ class TwilioAdapter(Adapter):
     channels = frozenset({"sms"})
     capabilities = Capabilities(remote=True, checks_address=True, throttles=True, receipts=True, inbound=True)
     Settings = TwilioSettings
+    hours = Hours("08:00", "22:00")
     settings: TwilioSettings
 
     def __init__(self, channel: str, settings: Any, **rest: Any) -> None:

@@ -16,16 +16,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from datetime import timedelta
+from typing import Any, ClassVar
 
 from channels.documents import Document, text
 from channels.errors import Rejected
 from channels.inbound import Heard
+from channels.limits import Need, Opening, Quota
 from channels.message import Message
 from channels.parts import json_part
 from channels.port import Capabilities
 from channels.receipt import Accepted, DeliveryState, Reason, Receipt
-from channels.wechat_app import AppAdapter, AppSettings, heard
+from channels.wechat_app import GRANTED, AppAdapter, AppSettings, grants_of, heard
 from channels.wechat_callback import instant
 from channels.wechat_http import TOKEN_CODES, Codes, open_id
 
@@ -77,6 +79,27 @@ class WeChatAdapter(AppAdapter):
     Settings = WeChatSettings
     codes = CODES
     events = "wechat"
+    quotas: ClassVar[Mapping[str, Quota]] = {
+        "customer_service": Quota(
+            (
+                Opening("wechat.messaged", 5, timedelta(hours=48)),
+                Opening("wechat.menu_clicked", 3, timedelta(minutes=1)),
+                Opening("wechat.followed", 3, timedelta(minutes=1)),
+                Opening("wechat.scanned", 3, timedelta(minutes=1)),
+            )
+        ),
+        GRANTED: grants_of("wechat"),
+    }
+
+    def needs(self, message: Message) -> Need | None:
+        try:
+            document = json_part(message, ())
+            kind = _kind(document)
+        except Rejected:
+            return None
+        if kind == "subscribe":
+            return Need(GRANTED, document["template_id"])
+        return Need(kind) if kind in self.quotas else None
 
     async def one(self, message: Message) -> Accepted:
         document = json_part(message, ("touser", "client_msg_id"))

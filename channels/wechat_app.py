@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr
 from channels.documents import Document, message_id, text
 from channels.http import HttpClient, Url
 from channels.inbound import Call, Forged, Heard, Inbound, Reply
+from channels.limits import Opening, Quota
 from channels.message import Message
 from channels.pacing import Outcome, each
 from channels.port import Adapter, Settings
@@ -22,7 +23,19 @@ from channels.wechat_crypto import AesKey
 from channels.wechat_http import Codes, TokenHttp, stable_token
 
 MESSAGES = ("text", "image", "voice", "video", "shortvideo", "location", "link", "miniprogrampage")
+GRANTED = "subscribe"
+"""The quota of subscribe messages."""
 REFUSED_TOKEN = (40001, 40014, 42001)
+
+
+def grants_of(events: str) -> Quota:
+    """Each agreement is good for one message of its template, and a refusal ends those that are left."""
+    return Quota(
+        (Opening(f"{events}.subscribed", 1),),
+        adds_up=True,
+        closed_by=(f"{events}.unsubscribed",),
+        told_by="template_id",
+    )
 
 
 class AppSettings(Settings):

@@ -7,18 +7,20 @@ for one message, so that a repeat of one that arrived is refused (43101) unless 
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from channels.documents import Document, text
 from channels.errors import Rejected
 from channels.inbound import Heard
+from channels.limits import Need, Quota
 from channels.message import Message
 from channels.parts import json_part
 from channels.port import Capabilities
 from channels.receipt import Accepted, Reason
-from channels.wechat_app import AppAdapter, AppSettings
+from channels.wechat_app import GRANTED, AppAdapter, AppSettings, grants_of
 from channels.wechat_http import TOKEN_CODES, Codes, open_id
 
 CODES: Codes = {
@@ -55,6 +57,14 @@ class WeChatMiniProgramAdapter(AppAdapter):
     settings: WeChatMiniProgramSettings
     codes = CODES
     events = "miniprogram"
+    quotas: ClassVar[Mapping[str, Quota]] = {GRANTED: grants_of("miniprogram")}
+
+    def needs(self, message: Message) -> Need | None:
+        try:
+            template = json_part(message, ()).get("template_id")
+        except Rejected:
+            return None
+        return Need(GRANTED, template) if isinstance(template, str) else None
 
     async def one(self, message: Message) -> Accepted:
         document = json_part(message, ("touser",))

@@ -20,7 +20,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from pydantic import Field, SecretStr
@@ -28,6 +28,7 @@ from pydantic import Field, SecretStr
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
 from channels.http import HttpClient, Url
 from channels.inbound import Call, Forged, Heard, Reply
+from channels.limits import Need, Quota
 from channels.message import Message
 from channels.pacing import Outcome, each
 from channels.port import Adapter, Capabilities, Settings
@@ -108,6 +109,14 @@ class WeComAdapter(Adapter):
     )
     Settings = WeComSettings
     settings: WeComSettings
+    quotas: ClassVar[Mapping[str, Quota]] = {"group_send": Quota(monthly="days")}
+
+    def needs(self, message: Message) -> Need | None:
+        try:
+            kind, _ = read_part(message)
+        except Rejected:
+            return None
+        return Need(kind) if kind in self.quotas else None
 
     def __init__(
         self,

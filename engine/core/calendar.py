@@ -130,6 +130,14 @@ def period_of(now: datetime, period: str, zone_name: str) -> tuple[datetime, dat
     return at_local(first, time(0), zone), at_local(following, time(0), zone)
 
 
+def month_of(now: datetime, zone_name: str) -> tuple[datetime, datetime]:
+    """The local month that holds `now`: when it begins, and the next one."""
+    zone = zone_of(zone_name)
+    first = now.astimezone(zone).date().replace(day=1)
+    following = (first + 32 * DAY).replace(day=1)
+    return at_local(first, time(0), zone), at_local(following, time(0), zone)
+
+
 def instant_of(value: object, zone_name: str, installation_zone: str = "UTC") -> datetime | None:
     """An instant from ISO text: a date is midnight in the zone, a date-time without offset is local there.
 

@@ -57,13 +57,67 @@ class Hours:
 
 
 @dataclass(frozen=True, slots=True)
+class BestTime:
+    """From when to when `send_at: best_time` may choose, where the customer is: whole hours."""
+
+    opens: int = 9
+    closes: int = 21
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """A named policy. `max_defer` bounds how long caps may put off one message."""
+    """A named policy. `max_defer` bounds how long caps and budgets may put off one message."""
 
     caps: tuple[Cap, ...] = ()
     on_capped: Literal["skip", "defer", "next_channel"] = "skip"
     max_defer: timedelta = timedelta(days=1)
     quiet_hours: QuietHours | None = None
+    best_time: BestTime = BestTime()
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A channel's messages together use no more than `most` units in each `within` of the installation.
+
+    A unit is a message, or with `segments` a part of a text message. What is transactional counts and goes.
+    """
+
+    most: int
+    segments: bool = False
+    within: Period = "day"
+    then: Literal["skip", "defer", "next_channel"] = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """An event that lets `most` messages follow within `lasts` (None: whenever)."""
+
+    event: str
+    most: int
+    lasts: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many messages of one kind a provider lets one person get.
+
+    `openings`: only after one of these. Of several that are open the one that leaves most counts, unless each
+    is a grant that `adds_up`. `closed_by`: events after which no earlier opening counts. `told_by`: openings
+    and messages belong together by this property. `monthly`: so many in a calendar month of `zone`; `days` is
+    as many as it has days.
+    """
+
+    openings: tuple[Opening, ...] = ()
+    adds_up: bool = False
+    closed_by: tuple[str, ...] = ()
+    told_by: str | None = None
+    monthly: int | Literal["days"] | None = None
+    zone: str = "Asia/Shanghai"
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """Names of the events that open or close it."""
+        return (*(opening.event for opening in self.openings), *self.closed_by)
 
 
 NO_POLICY = Policy()

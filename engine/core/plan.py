@@ -158,6 +158,7 @@ class Message:
     on_failure: OnFailure = "continue"
     purpose: str | None = None
     """Of several that a category has: whose consent is asked for."""
+    send_at: Literal["now", "best_time"] = "now"
     kind: Literal["message"] = "message"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from channels.message import Brand
 from channels.message import Message as Outgoing
@@ -13,7 +13,7 @@ from engine.delivery.job import Job, Turn
 from engine.delivery.limits import policy_of, told
 from engine.delivery.linking import MessageLinks
 from engine.delivery.ports import Redirect
-from engine.policy import Defer, Request, Send, Skip, Verdict
+from engine.policy import Closed, Defer, Held, Request, Send, Skip, Verdict, Why
 from engine.store.deliveries import Sending
 
 _NO_WAY = ("no_address", "no_consent", "blocked")
@@ -41,6 +41,7 @@ def request(turn: Turn, job: Job, *, over: bool, late: bool) -> Request:
         over=over,
         late=late,
         repeat=job.bound is not None,
+        best_time=step.send_at == "best_time",
     )
 
 
@@ -88,6 +89,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
     """
     channel = job.channels[0]
     job.message = None
+    turn.links.pop(job.order.place, None)
     if not turn.ports.serves(channel) or channel not in turn.ports.adapters:
         turn.answers[job.order.place] = Redirect(channel)
         turn.write(job, "claimed", job.bound or refused, reason=job.refused() or job.row.reason, raw=raw)
@@ -144,3 +146,25 @@ def _closed(turn: Turn, job: Job, channel: str, raw: Any, refused: str | None) -
         next_channel(turn, job, raw, refused=refused)
     else:
         skip(turn, job, "window")
+
+
+def pass_over(turn: Turn, job: Job, found: Closed | Held) -> None:
+    """Its message is rendered and may not go out by its channel: by the next, later, or not at all."""
+    channel = job.channels[0]
+    sending = next(each for each in turn.sending if each.key == job.row.row_key)
+    turn.sending.remove(sending)
+    job.message = job.quota = None
+    until = found.until if isinstance(found, Held) else None
+    verdict = "send" if isinstance(found, Closed) else "skip" if until is None else "defer"
+    said = told(turn.at(job.order), verdict, (Why(channel, found.reason, until, found.saw),))
+    job.why = [*(sending.why or ()), *(said or ())] or None
+    if until is not None:
+        turn.answer(job, "deferred", reason=found.reason, until=until)
+        turn.write(job, "deferred", reason=found.reason, due_at=until)
+        return
+    job.closed[channel] = found.reason
+    job.channels = job.channels[1:]
+    if job.channels and isinstance(found, Closed):
+        next_channel(turn, job)
+    else:
+        skip(turn, job, cast(SkipReason, job.passed_over()[0][1]))

@@ -28,13 +28,15 @@ from engine.delivery.hands import BUSY, take_in_hand
 from engine.delivery.job import REFUSED, Job, Turn
 from engine.delivery.leftover import Leftovers
 from engine.delivery.linking import load_key
+from engine.delivery.looks import with_looks
 from engine.delivery.ports import Answer, DeliveryPorts, LiveProject, Order, Place, Retry
 from engine.delivery.record import Said, assumed_sent, moved, record_said, store_traces
+from engine.delivery.rendered import ask_rendered, hold_again
 from engine.delivery.settle import may_repeat, outcome_of, settle
 from engine.delivery.sight import Enrolment, policy_profiles, seen
 from engine.ingest.recording import consent_changes, record_events
 from engine.policy import decide
-from engine.store import consents, deliveries, message_links, paces
+from engine.store import budgets, consents, deliveries, message_links, paces
 from engine.store import enrolments as enrolment_rows
 from engine.store.database import in_transaction
 from engine.store.deliveries import Delivery, NewDelivery, Sending, Settlement
@@ -109,8 +111,9 @@ class _Batch:
             claims = [claim for claim in claims if (claim.enrolment_id, claim.step) in again]
             claimed = await deliveries.claim_batch(connection, claims, self.ports.worker_id)
             rows |= {(row.enrolment_id, row.step): row for row in claimed.mine.values()}
-        jobs = await self.jobs(connection, rows, found)
+        jobs = await self.jobs(connection, turn, rows, found)
         await self.decide(connection, turn, jobs, found)
+        await ask_rendered(connection, turn, jobs)
         jobs = await self.paced(connection, turn, jobs)
         return turn.answers, await _write(connection, turn, jobs)
 
@@ -157,7 +160,11 @@ class _Batch:
         return frozenset((key.enrolment_id, key.step) for key in leftovers.repeat)
 
     async def jobs(
-        self, connection: AsyncConnection, rows: dict[Place, Delivery], found: dict[str, Enrolment]
+        self,
+        connection: AsyncConnection,
+        turn: Turn,
+        rows: dict[Place, Delivery],
+        found: dict[str, Enrolment],
     ) -> list[Job]:
         if not rows:
             return []
@@ -166,6 +173,8 @@ class _Batch:
         wanted = {channel for order in orders for channel in self.step(order).channels}
         profiles = await policy_profiles(connection, customers, wanted, self.project.installation)
         await limits.with_uses(connection, self.project, self.plans, orders, found, profiles)
+        asking = [(order, self.step(order)) for order in orders]
+        turn.looks = await with_looks(connection, self.ports, self.project, asking, found, profiles)
         computed = [computed_in(self.project, self.step(order).template) for order in orders]
         conditions = [conditions_in(self.project, self.step(order).template) for order in orders]
         looks = [
@@ -201,8 +210,10 @@ class _Batch:
         requests = [
             request(turn, job, over=job.order.place in over, late=self.late(job.order)) for job in jobs
         ]
-        verdicts = decide(requests, profiles, limits.settings(self.ports, self.project))
-        for job, verdict in zip(jobs, verdicts, strict=True):
+        settings = limits.settings(self.ports, self.project, turn.looks)
+        verdicts = decide(requests, profiles, settings)
+        for job, asked, verdict in zip(jobs, requests, verdicts, strict=True):
+            job.request = asked
             apply(turn, job, verdict)
 
     async def paced(self, connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> list[Job]:
@@ -227,6 +238,7 @@ class _Batch:
                 after = self.ports.patience + timedelta(seconds=min(1 + place / rate, LONGEST_TURN))
                 turn.answers[job.order.place] = Retry(after, f"{channel} is at its rate")
                 held.add(job.order.place)
+                turn.give_back(job)
         turn.sending = [each for each in turn.sending if (each.key.enrolment_id, each.key.step) not in held]
         return [job for job in jobs if job.order.place not in held]
 
@@ -243,6 +255,8 @@ class _Batch:
             ours = [job.copied() for job in jobs]
             for job, outcome in zip(ours, outcomes, strict=True):
                 settle(turn, job, outcome)
+            await hold_again(connection, turn, ours)
+            await ask_rendered(connection, turn, ours)
             ours = await self.paced(connection, turn, ours)
             return turn.answers, await _write(connection, turn, ours)
 
@@ -275,6 +289,7 @@ async def _write(connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> li
         if job.order.place in ours
     ]
     await enrolment_rows.progress_batch(connection, [place for place in places if place is not None])
+    await budgets.give_back(connection, turn.back)
     if turn.opted_out:
         await consents.add_batch(connection, turn.opted_out)
         await record_events(connection, consent_changes(turn.opted_out), datetime.now(UTC))

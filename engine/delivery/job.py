@@ -13,7 +13,7 @@ from engine.core.plan import Message, Plan
 from engine.delivery.ports import Answer, DeliveryPorts, LiveProject, Order, Place
 from engine.delivery.record import Said
 from engine.delivery.sight import Enrolment
-from engine.policy import Profile
+from engine.policy import Profile, Request
 from engine.store.consents import Consent
 from engine.store.deliveries import Delivery, Sending, Settlement
 from engine.store.message_links import NewLink
@@ -48,6 +48,12 @@ class Job:
     """Those of its row; 0 before the row is written."""
     why: list[dict[str, Any]] | None = None
     """What rules said, for its row, until that is written."""
+    request: Request | None = None
+    """What the rules were asked about it."""
+    quota: str | None = None
+    """The provider's quota that its message draws on."""
+    spent: tuple[str, datetime, int] | None = None
+    """Channel, beginning of the period and units that its message took of a budget."""
 
     def copied(self) -> Job:
         """A copy whose decisions can be thrown away."""
@@ -66,6 +72,9 @@ class Job:
             self.variants,
             self.attempts,
             self.why,
+            self.request,
+            self.quota,
+            self.spent,
         )
 
     @property
@@ -99,6 +108,10 @@ class Turn:
     opted_out: list[Consent] = field(default_factory=list)
     links: dict[Place, dict[str, NewLink]] = field(default_factory=dict)
     """Where the short links of messages that are to be sent lead, by code."""
+    looks: tuple[int, ...] = ()
+    """Opens and clicks of the audience by hour, where a message waits for the best one."""
+    back: list[tuple[str, datetime, int]] = field(default_factory=list)
+    """What is given back to budgets."""
 
     def at(self, order: Order) -> datetime:
         return self.ports.at(order.at)
@@ -125,6 +138,12 @@ class Turn:
         self.settlements.append(
             Settlement(key, attempts, state, channel, passed_over=passed_over, raw=raw, why=why, **values)
         )
+
+    def give_back(self, job: Job) -> None:
+        """Its message does not go out after all: what it took of a budget is free again."""
+        if job.spent is not None:
+            self.back.append(job.spent)
+            job.spent = None
 
     def say(self, event: str, job: Job, channel: str | None, **more: Any) -> None:
         """A `message.*` event of this job."""

@@ -5,11 +5,11 @@ Costs nothing where no policy of a batch has caps: then nobody is held and nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.core.limits import NO_POLICY, Policy
+from engine.core.limits import NO_POLICY, Hours, Policy
 from engine.core.plan import Plan
 from engine.delivery.ports import DeliveryPorts, LiveProject, Order
 from engine.delivery.sight import Enrolment, enrolments
@@ -31,15 +31,18 @@ def policy_of(project: LiveProject, plan: Plan | None) -> Policy:
     return NO_POLICY if plan is None else project.installation.policy(plan.policy)
 
 
-def settings(ports: DeliveryPorts, project: LiveProject) -> Settings:
+def settings(ports: DeliveryPorts, project: LiveProject, looks: Sequence[int] = ()) -> Settings:
     """The installation's part of what the rules go by."""
     installation = project.installation
-    return Settings(
-        installation.consent,
-        installation.time_zone,
-        {name: channel.hours for name, channel in installation.channels.items() if channel.hours is not None},
-        spread=not ports.clock.scaled,
-    )
+    hours = {
+        name: Hours(adapter.hours.opens, adapter.hours.closes, zone=adapter.hours.zone)
+        for name, adapter in ports.adapters.items()
+        if adapter.hours is not None
+    }
+    for name, channel in installation.channels.items():
+        if channel.hours is not None:
+            hours[name] = channel.hours
+    return Settings(installation.consent, installation.time_zone, hours, not ports.clock.scaled, looks)
 
 
 def longest(policies: Iterable[Policy]) -> timedelta | None:

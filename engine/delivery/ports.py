@@ -111,6 +111,8 @@ class DeliveryPorts:
     patience: timedelta = timedelta(seconds=10)
     """How long a message may wait here for its turn at a channel with a rate. What would have to wait longer
     is given back. Without any, crowds take only what those who wait leave over."""
+    audiences: dict[str, tuple[float, tuple[int, ...]]] = field(default_factory=dict)
+    """Journey to when (monotonic) and at which hours its audience was found to open and click."""
     in_hand: set[Place] = field(default_factory=set)
     """What this process works on now: an order for one of them comes too early."""
 

@@ -36,6 +36,7 @@ def settle(turn: Turn, job: Job, outcome: Outcome) -> None:
         case Rejected():
             _rejected(turn, job, channel, outcome)
         case Throttled() | Unavailable():
+            turn.give_back(job)
             turn.answers[job.order.place] = Retry(outcome.retry_after or pause(job.attempts), str(outcome))
             word = str(outcome) if job.bound is None else f"{PERHAPS_SENT} before, now {outcome}"
             turn.write(job, "claimed", channel, reason=word, raw=_raw(outcome.raw))
@@ -45,6 +46,7 @@ def settle(turn: Turn, job: Job, outcome: Outcome) -> None:
 
 def _rejected(turn: Turn, job: Job, channel: str, outcome: Rejected) -> None:
     raw = _raw(outcome.raw)
+    turn.give_back(job)
     if outcome.permanent:
         job.dead.append([channel, address_digest(job.profile.addresses[channel])])
     if outcome.opt_out:

@@ -247,6 +247,7 @@ class _Compiler:
                     cast(Category, text_of(spec.get("category")) or self._category),
                     _on_failure(spec),
                     text_of(spec.get("purpose")) or text_of(self._root.get("purpose")),
+                    "best_time" if text_of(spec.get("send_at")) == "best_time" else "now",
                 )
             case "split":
                 self._steps[name] = self._split(name, after, spec, place)

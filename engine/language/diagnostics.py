@@ -131,10 +131,11 @@ CODES: dict[str, str] = {
     "J606": "template that does not give valid JSON",
     "J607": "layout or block that cannot be put in",
     "J608": "variant or locale of a message that cannot be chosen",
-    "J702": "cap of two kinds at once",
+    "J702": "cap or budget of two kinds at once",
     "J703": "hours that never end",
     "J704": "part of a policy that does nothing",
     "J705": "cap that nothing waits out",
+    "J706": "no hour to choose from",
 }
 
 

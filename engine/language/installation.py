@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
-from engine.core.limits import Hours, Policy
+from engine.core.limits import Budget, Hours, Policy, Quota
 from engine.language.addresses import MERGE_BY, SEVERAL
 from engine.language.loader import Mapping, Node, plain_data, text_of
-from engine.language.policies import read_hours, read_policy
+from engine.language.policies import read_budget, read_hours, read_policy, read_quotas
 from engine.language.scalars import is_zone, read_length, read_rate
 
 ConsentRule = Literal["opt_in", "opt_out", "not_needed"]
@@ -31,6 +31,9 @@ class ChannelSettings:
     """`${NAME}`: what the provider's calls carry in their address. None: no calls are taken."""
     hours: Hours | None = None
     """When marketing may leave by it; None: as its adapter says."""
+    budget: Budget | None = None
+    quotas: dict[str, Quota] = field(default_factory=dict)
+    """Limits of the provider by kind of message, where they are not as its adapter says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,8 @@ def _channel(value: Any) -> ChannelSettings:
         settings=_table(entry.get("settings")),
         callback_secret=_text(entry.get("callback_secret"), "") or None,
         hours=read_hours(entry.get("hours")),
+        budget=read_budget(entry.get("budget")),
+        quotas=read_quotas(entry.get("quotas")),
     )
 
 

@@ -21,6 +21,9 @@ def check_policies(root: Node, words: Words, reporter: Reporter) -> None:
             _cap(cap, words.channel_names(), reporter)
         _hours(policy.get("quiet_hours"), reporter)
         _deferring(name, policy, reporter)
+        _best_time(policy.get("best_time"), reporter)
+    for _, channel in _entries(_part(root, "channels")):
+        _budget(_part(channel, "budget"), reporter)
     _priorities(root, words.journeys, reporter)
 
 
@@ -78,6 +81,33 @@ def _hours(node: Node | None, reporter: Reporter) -> None:
             node.values["to"].mark,
             "quiet hours that end when they begin never end: nothing would be sent",
             hint='say which days: `days: [sun]` with `from: "00:00", to: "24:00"`',
+        )
+
+
+def _best_time(node: Node | None, reporter: Reporter) -> None:
+    """The window holds at least an hour, and does not cross midnight."""
+    if not isinstance(node, Mapping):
+        return
+    opens, closes = text_of(node.get("from")) or "09:00", text_of(node.get("to")) or "21:00"
+    if not (is_window_time(opens) and is_window_time(closes)):
+        return
+    ends = 24 if closes == "24:00" else parse_time(closes).hour + bool(parse_time(closes).minute)
+    if parse_time(opens).hour >= ends:
+        reporter.error(
+            "J706",
+            node.mark,
+            f"there is no hour from {opens} to {closes}",
+            expected="`from` before `to`, on one day",
+        )
+
+
+def _budget(node: Node | None, reporter: Reporter) -> None:
+    if isinstance(node, Mapping) and "segments" in node.keys and "messages" in node.keys:
+        reporter.error(
+            "J702",
+            node.keys["messages"].mark,
+            "a budget is of `segments` or of `messages`",
+            hint="text messages cost segments",
         )
 
 

@@ -127,7 +127,11 @@ MESSAGE = Object(
         "purpose": Field(
             Text("id"), "which of the purposes of `kairos.yaml` it serves", default="the journey's"
         ),
-        "send_at": Field(Text(choices=("now",), later=("best_time",)), "when", default="now"),
+        "send_at": Field(
+            Text(choices=("now", "best_time")),
+            "at once, or at the hour at which the customer looks most",
+            default="now",
+        ),
         "on_failure": _F_ON_FAILURE,
     },
 )

@@ -6,7 +6,7 @@ from engine.language.addresses import MERGE_BY, SEVERAL
 from engine.language.schema import EXPRESSION, TYPE_NAME
 from engine.language.schema_knowledge import RFM, SCORES
 from engine.language.schema_links import LINKS
-from engine.language.schema_policy import HOURS, POLICY
+from engine.language.schema_policy import BUDGET, HOURS, POLICY, QUOTA
 from engine.language.shapes import (
     Anything,
     Boolean,
@@ -188,6 +188,10 @@ INSTALLATION = Object(
                         ),
                         "rate": Field(Text("rate"), "no more than so many"),
                         "hours": Field(HOURS, "when marketing may leave by it", default="its adapter's"),
+                        "budget": Field(BUDGET, "how much it may use in all", default="no limit"),
+                        "quotas": Field(
+                            Table(QUOTA), "limits of the provider by kind of message", default="its adapter's"
+                        ),
                         "settings": Field(
                             Table(Anything(), "word"), "the adapter's own; secrets as `${NAME}`"
                         ),

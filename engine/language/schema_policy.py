@@ -46,7 +46,53 @@ POLICY = Object(
             Text("positive_length"), "how long caps may put off a message; then it is skipped", default="1d"
         ),
         "quiet_hours": Field(QUIET_HOURS, "quiet hours"),
+        "best_time": Field(
+            Object(
+                "from when to when `send_at: best_time` may choose, where the customer is",
+                {
+                    "from": Field(Text("time"), "the first hour", default="09:00"),
+                    "to": Field(Text("window_time"), "the end of the last hour", default="21:00"),
+                },
+            ),
+            "when `send_at: best_time` may be; whole hours",
+        ),
     },
+)
+
+BUDGET = Object(
+    "how much this channel may use in all",
+    {
+        "segments": Field(Number(0, None, whole=True), "so many segments of text messages"),
+        "messages": Field(Number(0, None, whole=True), "so many messages"),
+        "within": Field(
+            Text(choices=PERIODS), "in each hour, day or week of the installation's zone", default="day"
+        ),
+        "then": Field(Text(choices=ON_CAPPED), "what happens to marketing beyond it", default="skip"),
+    },
+    one_of=("segments", "messages"),
+)
+
+QUOTA = Object(
+    "how many messages of one kind the provider lets one person get",
+    {
+        "opened_by": Field(
+            Listing(
+                Object(
+                    "an event that opens it",
+                    {
+                        "event": Field(Text("event"), "the event", needed=True),
+                        "most": Field(
+                            Number(1, None, whole=True), "so many messages may follow", needed=True
+                        ),
+                        "for": Field(Text("positive_length"), "within so long", default="no limit"),
+                    },
+                )
+            ),
+            "what opens it, instead of what its adapter says",
+        ),
+        "monthly": Field(Number(0, None, whole=True), "so many in a calendar month"),
+    },
+    one_of=("opened_by", "monthly"),
 )
 
 HOURS = Object(

@@ -11,6 +11,7 @@ May import `engine.core`.
 
 from engine.policy.decide import RULES, decide
 from engine.policy.request import (
+    LOOKS,
     Closed,
     Defer,
     Finding,
@@ -24,8 +25,13 @@ from engine.policy.request import (
     Verdict,
     Why,
 )
+from engine.policy.rules.best_time import looks_by_hour
+from engine.policy.rules.budget import spent
+from engine.policy.rules.capped import within_caps
+from engine.policy.rules.quota import within_quota
 
 __all__ = [
+    "LOOKS",
     "RULES",
     "Closed",
     "Defer",
@@ -40,4 +46,8 @@ __all__ = [
     "Verdict",
     "Why",
     "decide",
+    "looks_by_hour",
+    "spent",
+    "within_caps",
+    "within_quota",
 ]

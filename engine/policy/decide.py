@@ -23,6 +23,7 @@ from engine.policy.request import (
     Why,
 )
 from engine.policy.rules.address import needs_address
+from engine.policy.rules.best_time import at_best_time
 from engine.policy.rules.blocked import not_blocked
 from engine.policy.rules.capped import within_caps
 from engine.policy.rules.consent import needs_consent
@@ -39,6 +40,7 @@ RULES: Final[tuple[Rule, ...]] = (
     needs_address,
     needs_consent,
     not_blocked,
+    at_best_time,
     within_caps,
     outside_quiet_hours,
     within_hours,

@@ -13,6 +13,10 @@ from engine.core.plan import Category
 from engine.core.values import dataclass
 
 ConsentRule = Literal["opt_in", "opt_out", "not_needed"]
+Wait = SkipReason | Literal["best_time"]
+"""Why a message waits. Nothing is skipped because of `best_time`."""
+LOOKS: Final = ("message.opened", "message.clicked")
+"""Events that say at which hour somebody looks at messages."""
 LONGEST: Final = timedelta(days=14)
 """No message is put off longer than this, whatever its rules say."""
 
@@ -24,7 +28,7 @@ class Request:
     `at` is the instant it would go out; `since` when it was first asked about, if it was put off meanwhile.
     `rank` says how important its journey is: the lower, the more. `over`: a goal or exit has overtaken it.
     `late`: past the journey's `max_lateness`. `repeat`: an earlier call of it may have gone through, so it
-    has its place already.
+    has its place already. `best_time`: it waits for the hour at which this customer looks most.
     """
 
     profile_id: str
@@ -41,6 +45,7 @@ class Request:
     over: bool = False
     late: bool = False
     repeat: bool = False
+    best_time: bool = False
 
     @property
     def limited(self) -> bool:
@@ -69,13 +74,16 @@ class Profile:
     """Their own, or the installation's where they have none."""
     uses: Sequence[Use] = ()
     """What counts for caps, by `at`: messages that went out, and those that wait for a place."""
+    looks: Sequence[int] = ()
+    """Their opens and clicks by local hour, 24; empty where there are none or nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The installation's part: which consent a category needs, hours by channel, its time zone.
 
-    `spread`: whether what was put off until quiet hours are over is spread; only where time is real.
+    `spread`: whether what was put off until quiet hours are over is spread; only where time is real. `looks`:
+    everybody's opens and clicks by local hour.
     """
 
     consent: Mapping[str, ConsentRule] = field(
@@ -84,6 +92,7 @@ class Settings:
     time_zone: str = "UTC"
     hours: Mapping[str, Hours] = field(default_factory=dict)
     spread: bool = False
+    looks: Sequence[int] = ()
 
     def zone(self, name: str, profile: Profile) -> str:
         """The zone that `profile`, `installation` or an IANA name stands for."""
@@ -111,7 +120,7 @@ class Held:
     `until`: it may be asked about again then. Without it the message is skipped.
     """
 
-    reason: SkipReason
+    reason: Wait
     until: datetime | None = None
     saw: Saw = field(default_factory=dict, compare=False)
 
@@ -121,7 +130,7 @@ class Why:
     """What one rule said about one channel."""
 
     channel: str
-    reason: SkipReason
+    reason: Wait
     until: datetime | None = None
     saw: Saw = field(default_factory=dict)
 
@@ -134,7 +143,7 @@ class Defer:
     """
 
     until: datetime
-    reason: SkipReason
+    reason: Wait
     passed_over: tuple[tuple[str, str], ...] = ()
     kind: Literal["defer"] = "defer"
     saw: Saw = field(default_factory=dict, compare=False)

@@ -42,6 +42,7 @@ from engine.simulator.journey import SimulatedJourney
 from engine.simulator.moments import MANUAL, Moments
 from engine.simulator.person import EVERY_CHANNEL, Enrolment, EntryRow, Person, SimulatedEvent
 from engine.simulator.settings import Surroundings
+from engine.simulator.spending import Spending
 from engine.simulator.work import perform, send
 
 
@@ -70,6 +71,7 @@ class Simulation:
         self._lifetimes = surroundings.catalogue.lifetimes
         self.zone: tzinfo = surroundings.zone()
         self.policy = surroundings.policy_settings()
+        self.spending = Spending(surroundings, self.policy)
         opt_in = surroundings.installation.consent.get("marketing") == "opt_in"
         self.presumed: dict[str, bool] = {} if opt_in else {EVERY_CHANNEL: True}
         """What silence means for marketing."""

@@ -15,7 +15,7 @@ from engine.core.plan import Effect, Message
 from engine.language.expressions import Facts, compile_expression, with_computed
 from engine.language.types import to_json
 from engine.language.variants import holding
-from engine.policy import Profile, Request, Skip, decide
+from engine.policy import LOOKS, Held, Profile, Request, Skip, decide, looks_by_hour
 from engine.policy import Send as SendVerdict
 from engine.simulator.person import Enrolment, Person, SentMessage
 
@@ -29,7 +29,8 @@ def send(run: Simulation, enrolment: Enrolment, command: Send) -> Settled:
     assert isinstance(step, Message), "only a message step sends"
     person, at = enrolment.person, command.at
     profile = _policy_profile(run, person, step)
-    verdict = decide((_request(run, enrolment, step, at),), {person.profile_id: profile}, run.policy)[0]
+    request = _request(run, enrolment, step, at)
+    verdict = decide((request,), {person.profile_id: profile}, run.policy)[0]
     if isinstance(verdict, Skip):
         return Settled(step.id, "skipped", at, reason=verdict.reason, passed_over=verdict.passed_over)
     if not isinstance(verdict, SendVerdict):
@@ -41,17 +42,32 @@ def send(run: Simulation, enrolment: Enrolment, command: Send) -> Settled:
             until=verdict.until,
             passed_over=verdict.passed_over,
         )
-    channel = verdict.channels[0]
-    parts: dict[str, str] = {}
-    if run.surroundings.render is not None:
-        try:
-            context, variants = _context(run, enrolment, command, step.template)
-            parts = dict(run.surroundings.render(step.template, channel, context, variants))
-        except RenderError as error:
-            enrolment.render_errors[step.id] = str(error)
-            return Settled(step.id, "skipped", at, reason="render", passed_over=verdict.passed_over)
+    closed = dict(verdict.closed)
+    for channel in verdict.channels:
+        passed_over = _before(step, channel, closed)
+        parts: dict[str, str] = {}
+        if run.surroundings.render is not None:
+            try:
+                context, variants = _context(run, enrolment, command, step.template)
+                parts = dict(run.surroundings.render(step.template, channel, context, variants))
+            except RenderError as error:
+                enrolment.render_errors[step.id] = str(error)
+                return Settled(step.id, "skipped", at, reason="render", passed_over=passed_over)
+        found = run.spending.spend(request, channel, parts, profile.addresses[channel])
+        if found is None:
+            break
+        if isinstance(found, Held) and found.until is not None:
+            passed_over = _before(step, None, closed)
+            return Settled(
+                step.id, "deferred", at, reason=found.reason, until=found.until, passed_over=passed_over
+            )
+        closed[channel] = found.reason
+        if isinstance(found, Held):
+            return _none_left(step, at, closed)
+    else:
+        return _none_left(step, at, closed)
     message = SentMessage(
-        at, step.id, step.template, channel, enrolment.id, enrolment.journey.name, verdict.passed_over, parts
+        at, step.id, step.template, channel, enrolment.id, enrolment.journey.name, passed_over, parts
     )
     enrolment.messages.append(message)
     person.last_message = message
@@ -64,7 +80,18 @@ def send(run: Simulation, enrolment: Enrolment, command: Send) -> Settled:
         f"{enrolment.id}/{step.id}/sent",
         enrolment.id,
     )
-    return Settled(step.id, "sent", at, channel=channel, passed_over=verdict.passed_over)
+    return Settled(step.id, "sent", at, channel=channel, passed_over=passed_over)
+
+
+def _none_left(step: Message, at: datetime, closed: dict[str, str]) -> Settled:
+    passed_over = _before(step, None, closed)
+    return Settled(step.id, "skipped", at, reason=passed_over[0][1], passed_over=passed_over)
+
+
+def _before(step: Message, channel: str | None, closed: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """The closed channels before this one (None: all), in the author's order."""
+    listed = step.channels if channel is None else step.channels[: step.channels.index(channel)]
+    return tuple((each, closed[each]) for each in listed if each in closed)
 
 
 def _request(run: Simulation, enrolment: Enrolment, step: Message, at: datetime) -> Request:
@@ -79,6 +106,7 @@ def _request(run: Simulation, enrolment: Enrolment, step: Message, at: datetime)
         policy=run.surroundings.policies.get(name, NO_POLICY),
         journey=name,
         since=enrolment.state.begun_at,
+        best_time=step.send_at == "best_time",
     )
 
 
@@ -92,7 +120,11 @@ def _policy_profile(run: Simulation, person: Person, step: Message) -> Profile:
             if word is not None:
                 consents[channel, "marketing"] = word
     zone = person.time_zone or run.surroundings.installation.time_zone
-    return Profile(addresses, consents, time_zone=zone, uses=person.uses)
+    looks: tuple[int, ...] = ()
+    if step.send_at == "best_time":
+        seen = (each.at for name in LOOKS for each in person.history.get(name, ()))
+        looks = looks_by_hour(tuple(seen), zone)
+    return Profile(addresses, consents, time_zone=zone, uses=person.uses, looks=looks)
 
 
 def _context(

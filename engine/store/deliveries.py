@@ -282,7 +282,8 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
             UPDATE deliveries d SET state = 'sending', sending_at = now(), channel = r.channel,
                 template = r.template, template_digest = r.template_digest,
                 template_variant = r.template_variant, handed_at = r.handed_at,
-                quota = r.quota, units = r.units, {_WHY}
+                quota = coalesce(r.quota, CASE WHEN d.channel = r.channel THEN d.quota END),
+                units = coalesce(r.units, CASE WHEN d.channel = r.channel THEN d.units END), {_WHY}
             FROM {fields}
             WHERE {_SAME_ROW} AND d.state = 'claimed' AND d.attempts = r.attempts
         """,

@@ -41,6 +41,29 @@ _USES = sa.text("""
 """).columns(profile_id=_ID)
 
 
+_QUOTAS = sa.text("""
+    SELECT d.profile_id, d.quota, d.key, d.handed_at AS at FROM deliveries d
+    WHERE d.profile_id = ANY(CAST(:ids AS uuid[])) AND d.quota = ANY(CAST(:quotas AS text[]))
+        AND d.handed_at IS NOT NULL AND (
+            d.state IN ('sending', 'accepted', 'delivered', 'bounced', 'complained', 'unknown')
+            OR (d.state = 'claimed' AND d.reason LIKE 'unknown%'))
+    ORDER BY d.profile_id, d.handed_at
+""").columns(profile_id=_ID)
+
+
+async def of_quotas(
+    connection: AsyncConnection, profile_ids: Iterable[str], quotas: Iterable[str]
+) -> dict[tuple[str, str], list[tuple[datetime, str]]]:
+    """By (profile, quota): (when, its delivery's key) of each message that drew on it, ascending."""
+    result = await connection.execute(
+        _QUOTAS, {"ids": sorted(set(profile_ids)), "quotas": sorted(set(quotas))}
+    )
+    found: dict[tuple[str, str], list[tuple[datetime, str]]] = {}
+    for row in result:
+        found.setdefault((row.profile_id, row.quota), []).append((row.at, row.key))
+    return found
+
+
 async def hold(connection: AsyncConnection, profile_ids: Iterable[str]) -> set[str]:
     """Holds these customers' rows until the transaction ends, in an order that all agree on.
 

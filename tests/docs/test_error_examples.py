@@ -109,7 +109,7 @@ WHERE = {
     "channel": "J216 J330",
     "settings": "J215 J220",
     "identities": "J221 J222",
-    "policy": "J702 J703 J704 J705",
+    "policy": "J702 J703 J704 J705 J706",
     "catalog": "J512 J513",
     "tags": "J319",
     "text": "J601 J602 J603 J607",

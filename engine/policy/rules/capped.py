@@ -13,12 +13,12 @@ from typing import Final
 
 from engine.core.calendar import period_of
 from engine.core.limits import ANY, Cap, Use
-from engine.policy.request import Closed, Finding, Held, Profile, Request, Settings
+from engine.policy.request import Closed, Held, Profile, Request, Settings
 
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
-def within_caps(request: Request, channel: str, profile: Profile, settings: Settings) -> Finding:
+def within_caps(request: Request, channel: str, profile: Profile, settings: Settings) -> Closed | Held | None:
     caps = request.policy.caps
     if not caps or request.repeat:
         return None

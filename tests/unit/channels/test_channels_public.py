@@ -59,6 +59,7 @@ def test_public_names() -> None:
         *("Receipt", "Rejected", "Settings", "Sink", "Throttled", "Unavailable", "Unknown"),
         *("Call", "Forged", "Heard", "Inbound", "Reply", "AudienceAdapter", "Member"),
         *("WebhookAnswer", "WebhookCaller", "create", "each", "find", "names"),
+        *("Hours", "Need", "Opening", "Quota"),
         *("Call", "Forged", "Heard", "Inbound", "Reply", "Kept", "MemoryTokens", "TokenStore"),
     }
     assert all(hasattr(channels, name) for name in channels.__all__)
