@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from channels.registry import examine, names
 from engine.cli.project_folder import NoProject, find_project, read_project
-from engine.content import TemplateProblem, TemplateScope, TemplateSet, check_message, check_paths
+from engine.content import Rules, TemplateProblem, TemplateScope, TemplateSet, check_message, check_paths
 from engine.language.diagnostics import Diagnostic
+from engine.language.installation import Installation
 from engine.language.listing import as_json, as_sarif, as_text
 from engine.language.project import Project, check_project
 from engine.language.templating import ContentSetting, TemplateUse
@@ -28,6 +29,27 @@ class Format(StrEnum):
     sarif = "sarif"
 
 
+MAINLAND: Final = ("aliyun_sms", "tencent_sms")
+"""Adapters of carriers that count as those of mainland China do."""
+
+
+def rules_of(installation: Installation, channel: str, category: str) -> Rules:
+    """By which rules a message of this category goes out."""
+    found, content = installation.channel(channel), installation.content
+    signature, approved = found.settings.get("sign_name"), found.settings.get("templates")
+    return Rules(
+        category,
+        found.adapter,
+        found.adapter in MAINLAND,
+        f"【{signature}】" if isinstance(signature, str) else None,
+        tuple(map(str, approved.values())) if isinstance(approved, dict) else (),
+        content.most_segments,
+        content.price,
+        content.currency,
+        content.html_kilobytes,
+    )
+
+
 def content_checker(
     files: Mapping[str, str], uses: Sequence[TemplateUse], setting: ContentSetting
 ) -> Iterator[tuple[TemplateUse | None, TemplateProblem]]:
@@ -36,7 +58,16 @@ def content_checker(
     for problem in check_paths(templates):
         yield None, problem
     for use in uses:
-        scope = TemplateScope(use.profile, use.trigger, use.event, use.answers, use.brand)
+        scope = TemplateScope(
+            use.profile,
+            use.trigger,
+            use.event,
+            use.answers,
+            use.brand,
+            use.extents,
+            use.certain,
+            rules_of(setting.installation, use.channel, use.category),
+        )
         for problem in check_message(templates, use.message, use.channel, scope):
             yield use, problem
 

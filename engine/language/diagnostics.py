@@ -127,6 +127,18 @@ CODES: dict[str, str] = {
     "J606": "template that does not give valid JSON",
     "J607": "layout or block that cannot be put in",
     "J608": "variant or locale of a message that cannot be chosen",
+    "J609": "text message of many segments",
+    "J610": "signature that is not the provider's",
+    "J611": "marketing text without the way out",
+    "J612": "URL in a variable of an approved text",
+    "J613": "text that fits no approved template",
+    "J614": "field of a template that breaks the rule of its kind",
+    "J615": "marketing where the provider forbids it",
+    "J616": "marketing e-mail without a link to unsubscribe",
+    "J617": "HTML larger than mail programs show",
+    "J618": "text part with nothing in it",
+    "J619": "styles written into each message by itself",
+    "J620": "value that a customer may not have",
     "J701": "policy that is not enforced in this version",
 }
 

@@ -85,6 +85,16 @@ class Identities:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """What the check asks of messages. `price` is of one segment of a text message."""
+
+    most_segments: int = 3
+    price: float | None = None
+    currency: str = ""
+    html_kilobytes: int = 102
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """A system that is told of changes. `${NAME}` in `url` and `secret` stays as it is.
 
@@ -114,6 +124,7 @@ class Installation:
     identities: Identities = Identities()
     link_base_url: str | None = None
     webhooks: tuple[Told, ...] = ()
+    content: Content = Content()
 
     def channel(self, name: str) -> ChannelSettings:
         """The channel's settings; without an entry it uses the `outbox` adapter."""
@@ -142,6 +153,7 @@ def read_installation(root: Node | None) -> Installation:
         policies=policies,
         identities=_identities(identities),
         link_base_url=links.get("base_url"),
+        content=_content(_table(data.get("content"))),
         webhooks=tuple(_told(each) for each in map(_table, _list(data.get("webhooks"))) if "name" in each),
     )
 
@@ -188,6 +200,17 @@ def _identities(entry: dict[str, Any]) -> Identities:
         phone_region=region.upper() if isinstance(region, str) else None,
         most=most if isinstance(most, int) and most > 0 else 100,
         sources=tuple(_texts(entry.get("sources"))),
+    )
+
+
+def _content(entry: dict[str, Any]) -> Content:
+    sms, usual = _table(entry.get("sms")), Content()
+    most, price, size = sms.get("most_segments"), sms.get("price"), entry.get("html_kilobytes")
+    return Content(
+        most if isinstance(most, int) and most > 0 else usual.most_segments,
+        float(price) if isinstance(price, int | float) else None,
+        _text(sms.get("currency"), ""),
+        size if isinstance(size, int) and size > 0 else usual.html_kilobytes,
     )
 
 
