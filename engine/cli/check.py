@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from channels.registry import examine, names
 from engine.cli.project_folder import NoProject, find_project, read_project
-from engine.content import Rules, TemplateProblem, TemplateScope, TemplateSet, check_message, check_paths
+from engine.content import TemplateProblem, TemplateScope, TemplateSet, check_message, check_paths
 from engine.language.diagnostics import Diagnostic
-from engine.language.installation import Installation
 from engine.language.listing import as_json, as_sarif, as_text
 from engine.language.project import Project, check_project
 from engine.language.templating import ContentSetting, TemplateUse
 from engine.sdk import ActionMistake
 from engine.sdk.discovery import discover
+from engine.simulator.content_rules import rules_of
 
 
 class Format(StrEnum):
@@ -27,27 +27,6 @@ class Format(StrEnum):
     text = "text"
     json = "json"
     sarif = "sarif"
-
-
-MAINLAND: Final = ("aliyun_sms", "tencent_sms")
-"""Adapters of carriers that count as those of mainland China do."""
-
-
-def rules_of(installation: Installation, channel: str, category: str) -> Rules:
-    """By which rules a message of this category goes out."""
-    found, content = installation.channel(channel), installation.content
-    signature, approved = found.settings.get("sign_name"), found.settings.get("templates")
-    return Rules(
-        category,
-        found.adapter,
-        found.adapter in MAINLAND,
-        f"【{signature}】" if isinstance(signature, str) else None,
-        tuple(map(str, approved.values())) if isinstance(approved, dict) else (),
-        content.most_segments,
-        content.price,
-        content.currency,
-        content.html_kilobytes,
-    )
 
 
 def content_checker(
