@@ -40,6 +40,7 @@ from benchmarks import (
     pool_http,
     pool_waiting,
     recompute,
+    render,
     segments,
     simulator,
 )
@@ -55,6 +56,7 @@ SHOWN = ("shared_buffers", "max_wal_size", "work_mem", "fsync", "synchronous_com
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance-run.md"
 """The last full run as it was. `performance.md` is written by people: it compares runs and says why."""
 BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
+    "render": ("Rendering", render.run),
     "simulator": ("Simulator", simulator.run),
     "intake": ("Intake in batches", intake.run),
     "track": ("Single events", intake.track),

@@ -11,20 +11,18 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
 from channels import Adapter, ConfigurationError, Message
 from channels.registry import create
-from engine.content import TemplateSet
 from engine.core.codec import plan_from_json
 from engine.core.plan import Plan
+from engine.delivery.live_project import of_stored
 from engine.delivery.ports import LiveProject
-from engine.language.catalogue import read_catalogue
-from engine.language.installation import ChannelSettings, Installation, read_installation
-from engine.language.loader import load
-from engine.language.variants import names_of, read_variants
+from engine.language.installation import ChannelSettings, Installation
 from engine.store import clock, enrolments, outbox, plans, project
 from engine.store.connection import AsyncEngine
 from engine.store.outbox import OutboxMessage
@@ -69,14 +67,8 @@ class Live:
                 stored = await project.load(connection)
                 if stored is None:
                     raise NothingApplied("nothing is applied yet; run `kairos apply` in the project's folder")
-                installation = with_address(read_installation(load("kairos.yaml", stored.installation)[0]))
-                variants = read_variants(stored.templates)
-                self._project = LiveProject(
-                    TemplateSet(stored.templates, installation.locale, names_of(variants)),
-                    read_catalogue(load("journeys/catalog.yaml", stored.catalogue)[0]),
-                    installation,
-                    variants,
-                )
+                applied = of_stored(stored)
+                self._project = replace(applied, installation=with_address(applied.installation))
                 self._digest = digest
         self._looked_at = time.monotonic()
         return self._project

@@ -20,6 +20,7 @@ from engine.language.project import Project, check_project
 from engine.language.templating import ContentSetting, TemplateUse
 from engine.sdk import ActionMistake
 from engine.sdk.discovery import discover
+from engine.simulator.content_rules import rules_of
 
 AUDIENCES = AudienceAdapters(audiences.names(), audiences.examine)
 
@@ -40,7 +41,16 @@ def content_checker(
     for problem in check_paths(templates):
         yield None, problem
     for use in uses:
-        scope = TemplateScope(use.profile, use.trigger, use.event, use.answers, use.brand)
+        scope = TemplateScope(
+            use.profile,
+            use.trigger,
+            use.event,
+            use.answers,
+            use.brand,
+            use.extents,
+            use.certain,
+            rules_of(setting.installation, use.channel, use.category),
+        )
         for problem in check_message(templates, use.message, use.channel, scope):
             yield use, problem
 

@@ -8,7 +8,7 @@ text. May import `engine.core`.
 from engine.content.checking import check_message, check_paths
 from engine.content.errors import RenderError, TemplateProblem
 from engine.content.parts import PARTS, Folder, part_of, template_path
-from engine.content.scope import TemplateScope
+from engine.content.scope import Rules, TemplateScope
 from engine.content.sms import Segments, sms_segments
 from engine.content.templates import Rendered, TemplateSet
 
@@ -17,6 +17,7 @@ __all__ = [
     "Folder",
     "RenderError",
     "Rendered",
+    "Rules",
     "Segments",
     "TemplateProblem",
     "TemplateScope",

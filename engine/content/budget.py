@@ -49,7 +49,11 @@ def measured(length: int) -> None:
     """Charges a text or list of this length before it is made, or refuses it."""
     if length > LONGEST_VALUE:
         raise RenderError(f"a value of more than {LONGEST_VALUE:,} characters")
-    spend_characters(length)
+    budget = current.get()
+    if budget is not None:
+        budget.characters -= length
+        if budget.characters < 0:
+            raise RenderError("the template grows beyond its limit")
 
 
 def spend_characters(characters: int) -> None:

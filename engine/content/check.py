@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from typing import Literal
 
 from jinja2 import nodes
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
@@ -13,6 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from engine.content import budget
 from engine.content.errors import TemplateProblem
+from engine.content.extent import path_of
 from engine.content.parts import OWN, Folder, parts_of, template_path
 from engine.content.scope import ROOTS, TemplateScope
 from engine.content.sms import MOST_CHARACTERS
@@ -101,7 +103,7 @@ class _Names:
     def __init__(self, path: str, source: str, scope: TemplateScope, own: Iterable[str]) -> None:
         self.own = _GIVEN | set(own)
         self.path = path
-        self.lines = source.splitlines() or [""]
+        self.source = source
         self.scope = scope
 
     def problems(self, tree: nodes.Template) -> Iterator[TemplateProblem]:
@@ -120,7 +122,7 @@ class _Names:
                 )
         for node in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)):
             if id(node) not in inner:
-                root, names = _chain(node)
+                root, names = path_of(node)
                 if root in ROOTS and root not in own:
                     yield from self._property(node.lineno, root, names)
         for const in tree.find_all(nodes.Const):
@@ -171,27 +173,28 @@ class _Names:
         expected: str | None = None,
         hint: str | None = None,
     ) -> TemplateProblem:
-        """Jinja2 knows lines only: the column is that of the word on it, or on the lines just before."""
-        for number in range(line, max(0, line - 1), -1):
-            text = self.lines[number - 1] if number <= len(self.lines) else ""
-            match = re.search(rf"(?<![\w.]){re.escape(word)}\b", text)
-            if match:
-                return TemplateProblem(self.path, number, match.start() + 1, code, message, expected, hint)
-        return TemplateProblem(self.path, line, 1, code, message, expected, hint)
+        return at_word(self.path, self.source, line, word, code, message, expected, hint)
 
 
-def _chain(node: nodes.Node) -> tuple[str | None, list[str]]:
-    """`trigger.a["b"]` as ("trigger", ["a", "b"]); the names end where one is not literal."""
-    names: list[str] = []
-    while isinstance(node, nodes.Getattr | nodes.Getitem):
-        if isinstance(node, nodes.Getattr):
-            names.append(node.attr)
-        elif isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
-            names.append(node.arg.value)
-        else:
-            names.clear()
-        node = node.node
-    return (node.name if isinstance(node, nodes.Name) else None), names[::-1]
+def at_word(
+    path: str,
+    source: str,
+    line: int,
+    word: str,
+    code: str,
+    message: str,
+    expected: str | None = None,
+    hint: str | None = None,
+    severity: Literal["error", "warning"] = "error",
+) -> TemplateProblem:
+    """Jinja2 knows lines only: the column is that of the word on it, or on the line just before."""
+    lines = source.splitlines() or [""]
+    for number in range(line, max(0, line - 1), -1):
+        text = lines[number - 1] if number <= len(lines) else ""
+        match = re.search(rf"(?<![\w.]){re.escape(word)}\b", text)
+        if match:
+            return TemplateProblem(path, number, match.start() + 1, code, message, expected, hint, severity)
+    return TemplateProblem(path, line, 1, code, message, expected, hint, severity)
 
 
 def _near(word: str, known: Iterable[str]) -> str | None:

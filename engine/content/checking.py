@@ -9,9 +9,21 @@ from functools import lru_cache
 from jinja2 import nodes
 
 from engine.content.assemble import text_outside_blocks
-from engine.content.check import check_json, check_names, check_parts, check_sms, check_source, own_names
+from engine.content.check import (
+    at_word,
+    check_json,
+    check_names,
+    check_parts,
+    check_sms,
+    check_source,
+    own_names,
+)
 from engine.content.environment import Environment
-from engine.content.errors import TemplateProblem
+from engine.content.errors import RenderError, TemplateProblem
+from engine.content.lint_email import lint_email
+from engine.content.lint_json import lint_json
+from engine.content.lint_nulls import may_be_missing
+from engine.content.lint_sms import lint_sms
 from engine.content.made import ENVIRONMENTS, kind_of
 from engine.content.parts import (
     GENERIC,
@@ -26,6 +38,7 @@ from engine.content.scope import TemplateScope
 from engine.content.templates import KEPT, TemplateSet
 from engine.core.locales import fall_back
 
+_IN_THE_WAY = frozenset({"syntax", "layout", "too-long"})
 _SINGLE = {kind: Environment(kind, single=True) for kind in ENVIRONMENTS}
 
 
@@ -43,9 +56,26 @@ def check_message(
         parts = templates.parts(message, channel, folder)
         problems |= dict.fromkeys(check_parts(message, channel, parts, folder))
         here = replace(scope, profile=KEPT) if folder.variant == GENERIC else scope
+        told: list[TemplateProblem] = []
         for part, path in parts.items():
-            problems |= dict.fromkeys(check_part(templates, path, channel, part, here))
+            told += check_part(templates, path, channel, part, here)
+        problems |= dict.fromkeys(told)
+        if channel == "email" and not any(problem.code in _IN_THE_WAY for problem in told):
+            problems |= dict.fromkeys(_email(templates, message, folder, here))
     return sorted(problems, key=lambda p: (p.path, p.line, p.column))
+
+
+def _email(
+    templates: TemplateSet, message: str, folder: Folder, scope: TemplateScope
+) -> Iterator[TemplateProblem]:
+    assemblies = {
+        part: templates.assembly(path) for part, path in templates.parts(message, "email", folder).items()
+    }
+    try:
+        yield from lint_email(assemblies, templates.made(message, "email", folder), scope)
+    except RenderError as error:
+        path = next(iter(assemblies.values())).paths[0]
+        yield TemplateProblem(path, 1, 1, "syntax", f"this cannot be made ready: {error.message}")
 
 
 def check_part(
@@ -65,6 +95,17 @@ def check_part(
     own = {name for tree in trees.values() for name in own_names(tree)}
     for each, tree in trees.items():
         yield from check_names(each, templates.files[each], tree, scope, own)
+        for line, missing in may_be_missing(tree, scope):
+            yield at_word(
+                each,
+                templates.files[each],
+                line,
+                missing,
+                "may-be-missing",
+                f"`{missing}` is missing for some customers: they would not get this message",
+                hint=f"give it a default: `{{{{ {missing} | default('…') }}}}`",
+                severity="warning",
+            )
         if (unseen := text_outside_blocks(ENVIRONMENTS[kind], each, templates.files[each])) is not None:
             yield unseen
     if assembly.problems or len(trees) < len(assembly.paths):
@@ -75,7 +116,10 @@ def check_part(
         return
     if channel == "sms" and part == "text":
         yield from check_sms(path, whole)
+        yield from lint_sms(path, whole, scope)
     if part == "json":
+        for problem in lint_json(path, channel, assembly.source, whole, scope):
+            yield replace(problem, line=1) if assembly.shared else problem
         for problem in check_json(ENVIRONMENTS[kind], path, assembly.source):
             yield replace(problem, line=1, column=1) if assembly.shared else problem
 

@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Undefined, nodes
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.filters import FILTERS
-from jinja2.runtime import Macro, markup_join, str_join
+from jinja2.runtime import LoopContext, Macro, markup_join, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS
 from jinja2.utils import Namespace, htmlsafe_json_dumps, pass_context, pass_eval_context
@@ -47,6 +47,9 @@ _METHODS = {
     date: _words("strftime isoformat"),
     Naming: _words("to"),
 }
+_LEAST = 10
+"""Characters that a value costs at least: many empty ones take time too."""
+_LOOP = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length", "depth", "depth0"})
 _REFUSED = (nodes.Import, nodes.FromImport)
 _ASSEMBLED = (nodes.Include, nodes.Extends, nodes.Block)
 """What is put in before a template is compiled; files are checked one by one with it."""
@@ -118,6 +121,12 @@ class Environment(ImmutableSandboxedEnvironment):
     # --- null is undefined --------------------------------------------------------------------------------
 
     def getattr(self, obj: Any, attribute: str) -> Any:
+        if type(obj) is dict:  # nearly always, and much quicker
+            value = obj.get(attribute)
+            if value is not None:
+                return value
+        elif type(obj) is LoopContext and attribute in _LOOP:
+            return getattr(obj, attribute)
         if isinstance(obj, _Missing):
             return obj  # what is inside of nothing is nothing, as in expressions
         if isinstance(obj, Mapping) and attribute in obj:
@@ -210,20 +219,40 @@ def _static(node: nodes.Node) -> int:
 
 
 def _finalize(value: Any) -> Any:
+    kind = type(value)
+    if kind is str:
+        budget.measured(len(value) + _LEAST)
+        return value
+    budget.spend_characters(_LEAST)
+    if kind is int:
+        return value
+    if kind is float:
+        return int(value) if value.is_integer() and abs(value) < 1e15 else value
     if value is None:
         raise RenderError("a null value without a default")
     if isinstance(value, Undefined):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return int(value)
     if isinstance(value, str):
         budget.measured(len(value))
-    return value
+        return value
+    return _shown(value)
+
+
+def _shown(value: Any) -> str:
+    """Lists with commas, as people write them; nulls in them are no text either."""
+    if isinstance(value, list | tuple):
+        text = ", ".join(str(_finalize(each)) for each in value)
+    else:
+        text = str(_tojson(value)) if isinstance(value, dict) else str(value)
+    budget.measured(len(text))
+    return text
 
 
 def _finalize_json(value: Any) -> Any:
+    if isinstance(value, dict | list | tuple):
+        return _tojson(value)
     value = _finalize(value)
     if isinstance(value, SafeJson | Undefined):
         return value
@@ -246,6 +275,10 @@ def _range(*bounds: int) -> range:
 @pass_context  # also keeps Jinja2 from working it out once, when it compiles
 def _rounds(context: Any, iterable: Any, weight: int) -> list[Any]:
     """The items of a loop, paid for: a round each, and the `weight` characters of the loop's own text."""
+    if type(iterable) is list:
+        budget.spend_rounds(len(iterable))
+        budget.spend_characters(weight * len(iterable))
+        return iterable
     items = []
     for item in iterable:
         items.append(item)

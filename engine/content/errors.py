@@ -33,6 +33,18 @@ CODES: dict[str, str] = {
     "too-long": "a text message over its length, or a template over its size",
     "json": "a JSON part that cannot parse after rendering",
     "layout": "a layout or block that is missing, ends in itself, or is not named literally",
+    "segments": "a text message that may take many segments",
+    "signature": "a signature that is not the provider's",
+    "opt-out": "a marketing text that does not tell the way out",
+    "url-in-variable": "a URL where the provider takes none",
+    "not-approved": "a text that fits no approved template",
+    "field": "a field that breaks the rule of its kind",
+    "advertising": "marketing where the provider forbids it",
+    "no-way-out": "a marketing e-mail without a link to unsubscribe",
+    "html-size": "HTML beyond what mail programs show",
+    "no-text": "a text part with nothing in it",
+    "styles": "styles that are written into each message by itself",
+    "may-be-missing": "a value that a customer may not have, without a default",
     "variant": "a variant or locale that is not declared, or cannot be chosen",
 }
 

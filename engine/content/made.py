@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from engine.content.styles import style_message, styled
 
 _ONE_LINE: Final = frozenset({"subject", "title"})
 """Parts that become one line: a line break in a subject would begin a header of its own."""
+_TOO_EMPTY: Final = re.compile(r"\n[ \t]*\n[ \t\n]*\n")
 
 
 def kind_of(part: str) -> str:
@@ -30,14 +32,17 @@ ENVIRONMENTS: Final = {kind: Environment(kind) for kind in ("html", "json", "tex
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """`path` is the template's own file. `why` says why styles are written into each message by itself;
-    `from_html`: it is the text of a message's HTML."""
+    """`path` is the template's own file, `source` what is compiled. `why` says why styles are written into
+    each message by itself; `from_html`: it is the text of a message's HTML. `squeezed`: of blank lines only
+    one stays."""
 
     path: str
     part: str
+    source: str
     template: Template
     why: str | None = None
     from_html: bool = False
+    squeezed: bool = False
 
     def render(self, names: dict[str, Any]) -> str:
         """The part for one customer. Raises `RenderError`."""
@@ -65,6 +70,8 @@ class Made:
             return " ".join(text.split())
         if self.part == "json":
             _must_parse(text, self.path)
+        if self.squeezed:
+            return _TOO_EMPTY.sub("\n\n", text.strip())
         return text.strip() if self.part in ("text", "body", "json") else text
 
 
@@ -73,9 +80,9 @@ def make(assembly: Assembly, part: str) -> Made:
     path = assembly.paths[0]
     source = _source(assembly)
     if part != "html":
-        return Made(path, part, _compiled(source, part, path))
+        return Made(path, part, source, _compiled(source, part, path))
     found = styled(source, _pieces(source, path))
-    return Made(path, part, _compiled(found.source, part, path), found.why)
+    return Made(path, part, found.source, _compiled(found.source, part, path), found.why)
 
 
 def make_text(html: Assembly) -> Made:
@@ -84,10 +91,10 @@ def make_text(html: Assembly) -> Made:
     text = text_template(_pieces(source, path))
     if text is not None:
         try:
-            return Made(path, "text", _compiled(text, "text", path))
+            return Made(path, "text", text, _compiled(text, "text", path), squeezed=True)
         except RenderError:
             pass  # its blocks are whole only with the tags around them
-    return Made(path, "text", _compiled(source, "html", path), from_html=True)
+    return Made(path, "text", source, _compiled(source, "html", path), from_html=True)
 
 
 def _source(assembly: Assembly) -> str:
@@ -115,14 +122,11 @@ def _compiled(source: str, part: str, path: str) -> Template:
 
 
 def _written(template: Template, names: dict[str, Any]) -> str:
-    pieces: list[str] = []
-    room = budget.LONGEST_OUTPUT
-    for piece in template.generate(names):
-        room -= len(piece)
-        if room < 0:
-            raise RenderError(f"the message grows beyond {budget.LONGEST_OUTPUT:,} characters")
-        pieces.append(piece)
-    return "".join(pieces)
+    # As `Template.render` does; what it may write is bounded by the budget, piece by piece.
+    text = "".join(template.root_render_func(template.new_context(names)))
+    if len(text) > budget.LONGEST_OUTPUT:
+        raise RenderError(f"the message grows beyond {budget.LONGEST_OUTPUT:,} characters")
+    return text
 
 
 def _must_parse(text: str, path: str) -> None:

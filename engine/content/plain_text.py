@@ -93,6 +93,9 @@ class _Reader(HTMLParser):
                 if not self.unseen:
                     self._words(text)
             elif self.found.pieces[int(text)].kind == "tag":
+                if self.found.pieces[int(text)].tag == "for" and self.breaks == 2 and self.begun:
+                    self.written.append("\n")  # before the loop, not in each of its rounds
+                    self.breaks = 1
                 self.written.append(f"\ue000{text}\ue001")  # takes no room; what is to come still is
                 self.begun = True  # a loop's second round has something before it
             elif not self.unseen:

@@ -53,7 +53,7 @@ async def load_facts(
             customers.FactsRequest(
                 look.enrolment.profile_id,
                 look.at,
-                _needs(look.expressions, definitions),
+                needs_of(look.expressions, definitions),
                 trigger,
                 seen,
                 look.enrolment.answers,
@@ -70,7 +70,8 @@ def _trigger(look: Look, catalogue: Catalogue, time_zone: str) -> dict[str, Any]
     return trigger_facts(look.plan, enrolment.trigger, enrolment.entered_at, catalogue, zone)
 
 
-def _needs(expressions: tuple[str, ...], definitions: Definitions) -> Requirements:
+def needs_of(expressions: tuple[str, ...], definitions: Definitions) -> Requirements:
+    """What is to be loaded for these expressions."""
     if not expressions:
         return Requirements()
     texts = tuple(definitions.segments.items()), tuple(definitions.computed.items())

@@ -26,6 +26,8 @@ class Property:
     one_of: tuple[object, ...] = ()
     computed: str | None = None
     kept: bool = False
+    longest: int | None = None
+    """Characters of a text, items of a list."""
 
     @property
     def derived(self) -> bool:
@@ -242,4 +244,10 @@ def _property(node: Node) -> Property:
         isinstance(personal, Scalar) and personal.value is True,
         tuple(plain_data(item) for item in _items(node.get("one_of"))),
         text_of(node.get("computed")),
+        longest=_whole(node.get("longest")),
     )
+
+
+def _whole(node: Node | None) -> int | None:
+    value = node.value if isinstance(node, Scalar) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

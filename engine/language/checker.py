@@ -8,6 +8,7 @@ from dataclasses import replace
 from engine.language import flow
 from engine.language.diagnostics import Reporter
 from engine.language.expressing import Place, base_scope, check, merged, types_of
+from engine.language.extents import certain_in, extents_of
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
 from engine.language.schema import VERBS
 from engine.language.step_rules import StepRules
@@ -233,6 +234,8 @@ class _Journey:
         if place.vague or template is None or not isinstance(channels, Sequence):
             return
         own = text_of(visit.spec.get("category")) or text_of(self.root.get("category"))
+        catalogue, brand = self.words.catalogue, self.words.installation.brand
+        extents = extents_of(catalogue, self.by_event, visit.known.events, brand)
         for node in channels.items:
             channel = text_of(node)
             if channel is not None and channel in self.words.templates.get(template, ()):
@@ -245,4 +248,6 @@ class _Journey:
                     place.scope.answers or frozenset(),
                     frozenset(self.words.installation.brand),
                     category=own or "marketing",
+                    extents=extents,
+                    certain=certain_in(catalogue),
                 )

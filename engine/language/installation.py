@@ -77,6 +77,16 @@ class Identities:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """What the check asks of messages. `price` is of one segment of a text message."""
+
+    most_segments: int = 3
+    price: float | None = None
+    currency: str = ""
+    html_kilobytes: int = 102
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """A system that is told of changes. `${NAME}` in `url` and `secret` stays as it is.
 
@@ -127,6 +137,7 @@ class Installation:
     links: Links = Links()
     webhooks: tuple[Told, ...] = ()
     audiences: dict[str, AudienceSettings] = field(default_factory=dict)
+    content: Content = Content()
 
     def policy(self, name: str) -> Policy:
         """The policy of that name; the default one for a name that is gone."""
@@ -169,6 +180,7 @@ def read_installation(root: Node | None) -> Installation:
         priorities=tuple(dict.fromkeys(_texts(data.get("priorities")))),
         identities=_identities(identities),
         links=_links(links),
+        content=_content(_table(data.get("content"))),
         webhooks=tuple(_told(each) for each in map(_table, _list(data.get("webhooks"))) if "name" in each),
         audiences={name: _audience(entry) for name, entry in _table(data.get("audiences")).items()},
     )
@@ -237,6 +249,17 @@ def _links(entry: dict[str, Any]) -> Links:
         utm=utm,
         expire=read_length(_text(entry.get("expire"), "")) or timedelta(days=180),
         track_opens=entry.get("track_opens") is True,
+    )
+
+
+def _content(entry: dict[str, Any]) -> Content:
+    sms, usual = _table(entry.get("sms")), Content()
+    most, price, size = sms.get("most_segments"), sms.get("price"), entry.get("html_kilobytes")
+    return Content(
+        most if isinstance(most, int) and most > 0 else usual.most_segments,
+        float(price) if isinstance(price, int | float) else None,
+        _text(sms.get("currency"), ""),
+        size if isinstance(size, int) and size > 0 else usual.html_kilobytes,
     )
 
 

@@ -3,7 +3,32 @@
 from __future__ import annotations
 
 from engine.language.schema import EXPRESSION
-from engine.language.shapes import Field, Listing, Object, Text
+from engine.language.shapes import Field, Listing, Number, Object, Text
+
+LONGEST = Field(Number(1, 100_000, whole=True), "characters of a text, or items of a list, at most")
+"""Of a property or an attribute."""
+
+CONTENT = Object(
+    "what `kairos check` asks of messages",
+    {
+        "sms": Field(
+            Object(
+                "text messages",
+                {
+                    "most_segments": Field(
+                        Number(1, 50, whole=True), "segments that a text may take", default="3"
+                    ),
+                    "price": Field(Number(0, None), "of one segment", default="not told"),
+                    "currency": Field(Text("label"), "of the price, for people"),
+                },
+            ),
+            "text messages",
+        ),
+        "html_kilobytes": Field(
+            Number(1, 1_000, whole=True), "the HTML of an e-mail may have so many", default="102"
+        ),
+    },
+)
 
 VARIANTS = Object(
     "the variants of a message",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.language.addresses import MERGE_BY, SEVERAL
 from engine.language.schema import EXPRESSION, TYPE_NAME
+from engine.language.schema_content import CONTENT, LONGEST
 from engine.language.schema_knowledge import RFM, SCORES
 from engine.language.schema_links import LINKS
 from engine.language.schema_policy import BUDGET, HOURS, POLICY, QUOTA
@@ -29,6 +30,7 @@ _TYPE = Either(
                 "type": Field(TYPE_NAME, "its type", needed=True),
                 "personal": Field(Boolean(), "kept out of histories and logs", default="false"),
                 "one_of": Field(Listing(Anything(), least=1), "the values it can have"),
+                "longest": LONGEST,
                 "about": Field(Text(), "for people"),
             },
         ),
@@ -44,6 +46,7 @@ _ATTRIBUTE = Either(
                 "type": Field(TYPE_NAME, "its type", needed=True),
                 "personal": Field(Boolean(), "kept out of histories and logs", default="false"),
                 "one_of": Field(Listing(Anything(), least=1), "the values it can have"),
+                "longest": LONGEST,
                 "computed": Field(EXPRESSION, "worked out from events and other attributes, never set"),
                 "about": Field(Text(), "for people"),
             },
@@ -217,6 +220,7 @@ INSTALLATION = Object(
             ),
             "what consent messages need",
         ),
+        "content": Field(CONTENT, "what `kairos check` asks of messages"),
         "policies": Field(Table(POLICY), "policies by name"),
         "priorities": Field(
             Listing(Text("id")),

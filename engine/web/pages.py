@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -19,9 +19,10 @@ from engine import diagram
 from engine.api import operations, running, shapes
 from engine.api.problems import Problem
 from engine.api.services import services
+from engine.content.shown import Wanted
 from engine.core.codec import plan_from_json
 from engine.store import outbox, plans
-from engine.web import entrance, public
+from engine.web import entrance, previews, public
 from engine.web.public import Public
 from engine.web.views import view_of
 
@@ -73,6 +74,7 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_templates.filters["combined"] = lambda one, other: {**one, **other}
 _templates.filters["instant"] = _instant
 _templates.filters["worded"] = _worded
 
@@ -179,6 +181,35 @@ async def show_journey(request: Request, name: shapes.Name) -> Response:
         picture = await _picture(connection, journey.live_digest)
         latest = await running.latest(connection, name, 20)
     return _page(request, "journey.html", journey=journey, picture=picture, latest=latest)
+
+
+@router.get("/preview")
+@_guarded
+async def show_messages(request: Request) -> Response:
+    async with services(request).database.connect() as connection:
+        listed = await previews.messages_of(connection)
+    return _page(request, "previews.html", messages=listed)
+
+
+@router.get("/preview/{message}")
+@_guarded
+async def show_preview(
+    request: Request,
+    message: Annotated[str, Path(max_length=200)],
+    channel: Filter = "",
+    locale: Filter = "",
+    variant: Filter = "",
+    customer: Filter = "",
+    width: Filter = "desktop",
+) -> Response:
+    asked = {"channel": channel, "locale": locale, "variant": variant, "customer": customer.strip()}
+    clean = {name: text.replace("\x00", "") for name, text in asked.items()}
+    wanted = Wanted(clean["channel"] or None, clean["locale"].strip() or None, clean["variant"] or None)
+    async with services(request).database.connect() as connection:
+        page = await previews.preview_page(connection, message, wanted, clean["customer"])
+    width = width if width in previews.WIDTHS else "desktop"
+    about = {"widths": previews.WIDTHS, "width": width, "asked": {**clean, "width": width}}
+    return _page(request, "preview.html", page=page, **about)
 
 
 async def _picture(connection: AsyncConnection, digest: str | None) -> str | None:

@@ -41,6 +41,7 @@ BASE = {
     "journeys/b.yaml": "journey: b\ntrigger: {manual: true}\nsteps: []\n",
     "journeys/welcome.yaml": "journey: welcome\ntrigger: {manual: true}\nsteps: []\n",
     "templates/hello/sms.text.j2": "Hello",
+    "templates/hello/email.subject.j2": "Hello",
     "templates/hello/gold/sms.text.j2": "Hello",
     "templates/_blocks/greeting.text.j2": "Hello",
 }
@@ -86,6 +87,7 @@ FRAMES: dict[str, tuple[str, str]] = {
     "tags": ("journeys/catalog.yaml", "<>"),
     "text": ("templates/hello/sms.text.j2", "<>"),
     "json": ("templates/hello/wechat.json.j2", "<>"),
+    "html": ("templates/hello/email.html.j2", "<>"),
     "variants": ("templates/hello/variants.yaml", "<>"),
 }
 WHERE = {
@@ -112,12 +114,33 @@ WHERE = {
     "policy": "J702 J703 J704 J705 J706",
     "catalog": "J512 J513",
     "tags": "J319",
-    "text": "J601 J602 J603 J607",
+    "text": "J601 J602 J603 J607 J609 J620",
+    "html": "J618 J619",
     "variants": "J608",
-    "json": "J606",
+    "json": "J606 J614",
 }
 FRAME_OF = {code: frame for frame, codes in WHERE.items() for code in codes.split()}
-IN_WORDS = {"J101", "J106", "J107", "J108", "J109", "J110", "J219", "J403", "J404", "J511", "J604", "J605"}
+IN_WORDS = {
+    "J101",
+    "J106",
+    "J107",
+    "J108",
+    "J109",
+    "J110",
+    "J219",
+    "J403",
+    "J404",
+    "J511",
+    "J604",
+    "J605",
+    "J610",
+    "J611",
+    "J612",
+    "J613",
+    "J615",
+    "J616",
+    "J617",
+}
 """Their examples describe a file, or are a whole one: `tests/diagnostics` has cases of them."""
 
 
@@ -125,9 +148,11 @@ def found(code: str, example: str) -> set[str]:
     frame = FRAME_OF[code]
     path, text = FRAMES[frame]
     files = dict(BASE)
+    if frame != "html":
+        del files["templates/hello/email.subject.j2"]
     if frame != "variants":
         del files["templates/hello/gold/sms.text.j2"]
-    if frame in ("scenario", "expect", "text", "json", "variants"):
+    if frame in ("scenario", "expect", "text", "json", "html", "variants"):
         files[J] = SENDS.replace("id: hi", "id: hello")
     if frame == "scenario":
         files[J] = HEAD + SPLIT + "        - {name: coupon, weight: 100, steps: []}\n"

@@ -136,3 +136,20 @@ async def test_pages_need_a_key_that_may_read(shop: Shop, http: httpx.AsyncClien
 async def test_open_pages_answer_to_names_of_this_machine_only(pages: httpx.AsyncClient) -> None:
     assert (await pages.get("/outbox", headers={"Host": "evil.example"})).status_code == 421
     assert (await pages.get("/outbox", headers={"Host": "localhost:8000"})).status_code == 200
+
+
+async def test_messages_are_previewed_as_a_customer_would_get_them(
+    pages: httpx.AsyncClient, shop: Shop
+) -> None:
+    listed = (await pages.get("/preview")).text
+    name = listed.split('href="/preview/')[1].split('"')[0]
+    channel = listed.split("?channel=")[1].split('"')[0]
+    page = await pages.get(f"/preview/{name}", params={"channel": channel, "customer": "c-17"})
+    assert page.status_code == 200
+    assert "trigger of enrolment" in page.text
+    assert "version <code>" in page.text
+    nobody = await pages.get(f"/preview/{name}", params={"customer": ATTACK, "locale": ATTACK})
+    assert "this leads to nobody" in nobody.text
+    assert ATTACK not in nobody.text
+    assert (await pages.get("/preview/nothing")).status_code == 404
+    assert (await pages.get(f"/preview/{name}", params={"variant": "nothing"})).status_code == 200

@@ -78,6 +78,12 @@ def test_a_property_named_like_a_method_is_the_property() -> None:
     assert render("{{ trigger.items }}", trigger={"items": 3}) == "3"
 
 
+def test_a_list_is_written_with_commas_and_never_with_a_null() -> None:
+    assert render("{{ trigger.some }}", trigger={"some": ["a", 2.0]}) == "a, 2"
+    with pytest.raises(RenderError):
+        render("{{ trigger.some }}", trigger={"some": ["a", None]})
+
+
 def test_dates_are_written_by_a_pattern() -> None:
     now = datetime(2026, 11, 11, 10, tzinfo=UTC)
     assert render('{{ now | date("%d.%m.%Y") }}', now=now) == "11.11.2026"
@@ -104,6 +110,11 @@ def test_json_parts_survive_any_text_of_a_customer() -> None:
     }
 
 
+def test_a_list_in_a_json_part_is_a_list() -> None:
+    source = '{"a": {{ trigger.items }}}'
+    assert json.loads(render(source, "json", "webhook", trigger={"items": [1, "x"]})) == {"a": [1, "x"]}
+
+
 def test_a_json_part_that_does_not_parse_is_refused() -> None:
     with pytest.raises(RenderError, match="JSON"):
         render('{"a": {{ trigger.n ~ "" }}}', "json", "webhook", trigger={"n": "x"})
@@ -126,6 +137,9 @@ HUNGRY = [
     "{% macro f(n) %}" + "x" * 50_000 + "{% endmacro %}{% for i in range(5000) %}{% set a %}{{ f(1) }}"
     "{% endset %}{% endfor %}",
     "{% for i in range(9999) %}" + "x" * 90_000 + "{% endfor %}",
+    "{% for i in range(9999) %}" + "{{ i }}" * 9_000 + "{% endfor %}",
+    "{% for i in range(9999) %}{% set a %}" + "{{ trigger.no }}" * 5_000 + "{% endset %}{% endfor %}",
+    "{% for i in range(9999) %}{{ trigger.long }}{% endfor %}",
     '{{ "x" * 1000000000 }}',
     "{{ [1] * 1000000000 }}",
     "{{ 10 ** 10 ** 10 }}",
@@ -142,7 +156,7 @@ HUNGRY = [
 def test_a_template_without_end_is_stopped_soon(source: str) -> None:
     began = time.perf_counter()
     with pytest.raises(RenderError):
-        render(source, trigger={"some": [1, 2]})
+        render(source, trigger={"some": [1, 2], "long": list(range(9_999)), "no": ""})
     # Some thousand times what it takes: it tells minutes from milliseconds, not fast from slow.
     assert time.perf_counter() - began < 10
 

@@ -112,3 +112,34 @@ def test_preview_renders_or_says_why_not(folder: Path, capsys: pytest.CaptureFix
     assert run(command) == 1
     assert "cannot be rendered" in capsys.readouterr().out
     assert run([*command[:-1], "wechat"]) == 2
+
+
+def test_preview_shows_variants_locales_and_sizes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = {
+        "kairos.yaml": "content: {sms: {price: 0.05, currency: CNY}}\n",
+        "templates/tea/variants.yaml": 'variants: [{name: gold, where: has_tag("staff")}]\n',
+        "templates/tea/sms.text.j2": "For all",
+        "templates/tea/gold/sms.text.j2": "For gold",
+        "templates/tea/gold/de/sms.text.j2": "Für Gold",
+        "templates/tea/generic/sms.text.j2": "Plain",
+        "templates/tea/email.subject.j2": "Tea",
+        "templates/tea/email.html.j2": "<p>Tea</p>",
+        "c1.yaml": "external_id: c1\ntags: [staff]\n",
+    }
+    for name, text in more.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    command = ["preview", "tea", "--profile", str(folder / "c1.yaml"), "--project", str(folder)]
+
+    assert run([*command, "--html", str(folder / "out.html")]) == 0
+    out = capsys.readouterr().out
+    assert "email (html 0.0 KB, text 0.0 KB)" in out
+    assert "sms (as gold, 8 characters, 1 segment, 0.05 CNY)\n  text:\n    For gold" in out
+    assert (folder / "out.html").read_text(encoding="utf-8") == "<p>Tea</p>"
+    for option, text in (("--locale=de-AT", "Für Gold"), ("--variant=generic", "Plain")):
+        assert run([*command, "--channel", "sms", option]) == 0
+        assert text in capsys.readouterr().out
+    for wrong in ("--variant=silver", "--locale=nowhere", "--channel=push"):
+        assert run([*command, wrong]) == 2
+    assert run([*command, "--send-to", "me@example.com"]) == 2
+    assert run(["preview", "tea", "--project", str(folder)]) == 2
