@@ -21,7 +21,7 @@ from engine.api.problems import Problem
 from engine.api.services import services
 from engine.core.codec import plan_from_json
 from engine.store import outbox, plans
-from engine.web import entrance, public
+from engine.web import entrance, preferences, public
 from engine.web.public import Public
 from engine.web.views import view_of
 
@@ -51,6 +51,7 @@ def add_pages(app: FastAPI) -> None:
     app.include_router(router)
     app.state.public = Public(app)
     app.include_router(public.router)
+    app.include_router(preferences.router)
 
 
 def _instant(value: datetime | None) -> str:
