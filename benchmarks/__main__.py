@@ -25,6 +25,7 @@ import sqlalchemy as sa
 
 from benchmarks import (
     burst,
+    clicks,
     driver,
     identify,
     imports,
@@ -56,6 +57,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
     "simulator": ("Simulator", simulator.run),
     "intake": ("Intake in batches", intake.run),
     "track": ("Single events", intake.track),
+    "clicks": ("Following links", clicks.run),
     "history": ("History of an enrolment", driver.history),
     "driver": ("The `workflow` driver", driver.run),
     "latency": ("From event to message", latency.run),
