@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from benchmarks import (
     burst,
     callbacks,
+    clicks,
     driver,
     first_minutes,
     identify,
@@ -60,6 +61,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
     "simulator": ("Simulator", simulator.run),
     "intake": ("Intake in batches", intake.run),
     "track": ("Single events", intake.track),
+    "clicks": ("Following links", clicks.run),
     "history": ("History of an enrolment", driver.history),
     "driver": ("The `workflow` driver", driver.run),
     "latency": ("From event to message", latency.run),

@@ -15,6 +15,7 @@ from engine.content.links import Link, replace_links
 from engine.customers.link_tokens import About, LinkKey, base62
 from engine.delivery.job import Job, Turn
 from engine.language.installation import Links
+from engine.store.consents import EVERY_PURPOSE
 from engine.store.message_links import Kind, NewLink
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class MessageLinks:
         self._base = self._rules.address
         self._token = None
         if self._base is not None and channel not in _TO_SYSTEMS:
-            about = About(job.enrolment.profile_id, channel, job.step.purpose)
+            about = About(job.enrolment.profile_id, channel, job.step.purpose or EVERY_PURPOSE)
             self._token = turn.ports.link_key.token(about)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -71,6 +72,43 @@ async def record_consent(
         await consents.add_batch(connection, [entry])
         await record_events(connection, consent_changes([entry]), datetime.now(UTC))
         return entry
+
+    return await in_transaction(database, work)
+
+
+async def record_changes(database: AsyncEngine, profile_id: str, said: Sequence[Said]) -> list[Consent]:
+    """Adds those entries that change something, in one transaction, in this order; gives them back.
+
+    The same twice is one entry, unless something else was said in between. Purposes need not be declared: one
+    that is not any more can still be withdrawn.
+
+    Raises:
+        NobodyConsents: there is no such profile.
+    """
+
+    async def work(connection: AsyncConnection) -> list[Consent]:
+        owner = await _owner(connection, profile_id)
+        now = (await clock.load(connection)).now()
+        known = (await consents.current(connection, [owner]))[owner]
+        new = []
+        for each in said:
+            if known.says(each.channel, each.purpose, each.granted, each.category):
+                continue
+            entry = Consent(
+                owner,
+                each.channel,
+                each.granted,
+                now,
+                each.category,
+                each.source,
+                each.text_version,
+                each.purpose,
+            )
+            new.append(entry)
+            known.add(entry)
+        await consents.add_batch(connection, new)
+        await record_events(connection, consent_changes(new), datetime.now(UTC))
+        return new
 
     return await in_transaction(database, work)
 

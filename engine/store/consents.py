@@ -53,6 +53,20 @@ class CurrentConsents:
         ]
         return max(entries, key=lambda entry: entry[1:])[0] if entries else None
 
+    def says(self, channel: str, purpose: str, granted: bool, category: str = "marketing") -> bool:
+        """Whether just this holds already, by what was recorded, for everything that it speaks of."""
+        spoken_of = [
+            answer
+            for (each, what), answer in self.answers(category).items()
+            if channel in (each, EVERY_CHANNEL) and purpose in (what, EVERY_PURPOSE)
+        ]
+        return self.granted(channel, category, purpose) is granted and all(a is granted for a in spoken_of)
+
+    def add(self, entry: Consent) -> None:
+        """Takes in an entry that comes after all others of its instant."""
+        latest = max((number for _, _, number in self.known.values()), default=0)
+        self.known[entry.category, entry.channel, entry.purpose] = (entry.granted, entry.at, latest + 1)
+
     def purposes(self, category: str = "marketing") -> set[str]:
         """Purposes that an entry of this category was given for."""
         return {what for kind, _, what in self.known if kind == category and what != EVERY_PURPOSE}

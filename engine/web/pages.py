@@ -22,7 +22,7 @@ from engine.api.services import services
 from engine.content.shown import Wanted
 from engine.core.codec import plan_from_json
 from engine.store import outbox, plans
-from engine.web import entrance, previews, public
+from engine.web import entrance, preferences, previews, public
 from engine.web.public import Public
 from engine.web.views import view_of
 
@@ -52,6 +52,7 @@ def add_pages(app: FastAPI) -> None:
     app.include_router(router)
     app.state.public = Public(app)
     app.include_router(public.router)
+    app.include_router(preferences.router)
 
 
 def _instant(value: datetime | None) -> str:

@@ -19,10 +19,11 @@ from engine.store.database import is_outage, open_database
 from tests.integration.ingest.world import START, World
 
 DEADLINE = 60
+Events = Gathering[Came, Accepted | Rejected]
 
 
 @pytest.fixture
-def gathering(world: World) -> Gathering:
+def gathering(world: World) -> Events:
     return Gathering(partial(accept_live, world.database))
 
 
@@ -30,7 +31,7 @@ def track(number: int, event: str = "seen", **more: Any) -> dict[str, Any]:
     return {"type": "track", "userId": f"c{number % 5}", "event": event, "messageId": f"m{number}", **more}
 
 
-async def answers(gathering: Gathering, messages: Sequence[object]) -> list[Any]:
+async def answers(gathering: Events, messages: Sequence[object]) -> list[Any]:
     """What each is answered; they come at once, in this order."""
     now = datetime.now(UTC)
     async with asyncio.timeout(DEADLINE):
@@ -52,7 +53,7 @@ async def transactions(world: World) -> int:
 
 
 async def test_events_that_come_at_once_are_all_kept_in_order_by_few_transactions(
-    world: World, gathering: Gathering
+    world: World, gathering: Events
 ) -> None:
     results = await answers(gathering, [track(number) for number in range(300)])
     assert [result.message_id for result in results] == [f"m{number}" for number in range(300)]
@@ -61,7 +62,7 @@ async def test_events_that_come_at_once_are_all_kept_in_order_by_few_transaction
     assert await transactions(world) <= 3
 
 
-async def test_a_bad_event_among_good_ones_is_answered_by_itself(world: World, gathering: Gathering) -> None:
+async def test_a_bad_event_among_good_ones_is_answered_by_itself(world: World, gathering: Events) -> None:
     messages: list[object] = [track(number) for number in range(20)]
     messages[7], messages[11] = {"type": "track", "event": "whose?"}, "nonsense"
     results = await answers(gathering, messages)
@@ -71,14 +72,14 @@ async def test_a_bad_event_among_good_ones_is_answered_by_itself(world: World, g
 
 
 async def test_a_repetition_in_one_transaction_is_accepted_and_kept_once(
-    world: World, gathering: Gathering
+    world: World, gathering: Events
 ) -> None:
     results = await answers(gathering, [track(1), track(2), track(1), track(1)])
     assert [result.duplicate for result in results] == [False, False, True, True]
     assert len(await stored(world)) == 2
 
 
-async def test_an_event_that_the_database_refuses_fails_alone(world: World, gathering: Gathering) -> None:
+async def test_an_event_that_the_database_refuses_fails_alone(world: World, gathering: Events) -> None:
     async with world.database.begin() as connection:
         await connection.execute(
             sa.text("""
@@ -107,7 +108,7 @@ async def test_without_a_database_every_event_meets_the_outage() -> None:
 
 
 async def test_identifies_of_one_customer_apply_in_the_order_in_which_they_came(
-    world: World, gathering: Gathering
+    world: World, gathering: Events
 ) -> None:
     messages = [
         {"type": "identify", "userId": "c1", "traits": {"tier": f"t{number}", f"had{number}": True}}
@@ -120,7 +121,7 @@ async def test_identifies_of_one_customer_apply_in_the_order_in_which_they_came(
 
 
 async def test_an_identify_joins_what_came_before_it_in_the_same_transaction(
-    world: World, gathering: Gathering
+    world: World, gathering: Events
 ) -> None:
     visitor = {"type": "track", "anonymousId": "a1", "event": "seen"}
     identify = {"type": "identify", "anonymousId": "a1", "userId": "c1"}
@@ -128,7 +129,7 @@ async def test_an_identify_joins_what_came_before_it_in_the_same_transaction(
     assert len({row.profile_id for row in await stored(world)}) == 1
 
 
-async def test_a_cancelled_request_loses_nothing_of_its_group(world: World, gathering: Gathering) -> None:
+async def test_a_cancelled_request_loses_nothing_of_its_group(world: World, gathering: Events) -> None:
     now = datetime.now(UTC)
     async with asyncio.timeout(DEADLINE):
         async with world.database.begin() as connection:
@@ -146,7 +147,7 @@ async def test_a_cancelled_request_loses_nothing_of_its_group(world: World, gath
 
 
 async def test_each_event_of_a_transaction_keeps_its_own_logical_instant(
-    world: World, gathering: Gathering
+    world: World, gathering: Events
 ) -> None:
     began = datetime.now(UTC)
     ticking = ScaledClock(START, began, speed=86_400.0)

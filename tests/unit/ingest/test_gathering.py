@@ -37,7 +37,7 @@ class Keeper:
         return [Accepted(name, name) if name in good else Rejected(name) for name in names]
 
 
-async def sent(gathering: Gathering, *names: str, source: str = "web") -> list[asyncio.Task[Any]]:
+async def sent(gathering: Gathering[Any, Any], *names: str, source: str = "web") -> list[asyncio.Task[Any]]:
     """Requests that came in this order, all of them waiting for their answers."""
     tasks = [asyncio.create_task(gathering.accept(source, Came(name, NOW))) for name in names]
     for _ in range(3):  # each has its turn, and then whatever they started
