@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from channels import Adapter, ConfigurationError, Message
 from channels.registry import create
+from channels.routing import Route, Routing, Rule
 from engine.content import TemplateSet
 from engine.core.codec import plan_from_json
 from engine.core.plan import Plan
@@ -179,7 +180,22 @@ def build_adapter(database: AsyncEngine, channel: str, settings: ChannelSettings
         ConfigurationError: says the place in kairos.yaml and what to do.
     """
     # Its rate holds for all workers together, so delivery keeps it, not the adapter.
-    return create(settings.adapter, channel, settings.settings, OutboxSink(database))
+    sink = OutboxSink(database)
+    if not settings.routes:
+        return create(settings.adapter, channel, settings.settings, sink)
+    routes, mistakes = [], []
+    for each in settings.routes:
+        rule = Rule(each.locales, each.regions, each.share, each.cost)
+        place = f"channels.{channel}.routes.{each.name}"
+        try:
+            adapter = create(each.adapter, channel, each.settings, sink, place=place)
+        except ConfigurationError as error:
+            mistakes.append(str(error))
+        else:
+            routes.append(Route(each.name, adapter, rule))
+    if mistakes:
+        raise ConfigurationError("\n".join(mistakes))
+    return Routing(channel, routes)
 
 
 @contextlib.asynccontextmanager

@@ -10,6 +10,7 @@ from engine.content import RenderError
 from engine.core.inputs import SkipReason
 from engine.delivery.job import Job, Turn
 from engine.delivery.ports import Redirect
+from engine.delivery.route import provider_of, routed
 from engine.policy import Defer, Request, Send, Skip, Verdict
 from engine.store.deliveries import Sending
 
@@ -80,7 +81,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         job.closed = dict(job.passed_over(channel))
         return skip(turn, job, "render", str(error))
     brand = turn.project.installation.brand
-    job.message = Outgoing(
+    message = Outgoing(
         key=job.row.key,
         channel=channel,
         address=job.profile.addresses[channel],
@@ -92,7 +93,10 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         journey=job.order.journey,
         enrolment_id=job.order.enrolment_id,
         step=job.order.step,
+        metadata={"locale": job.enrolment.profile.locale or turn.project.installation.locale},
     )
+    job.message = message = routed(turn, job, message)
     if refused is not None:
         turn.write(job, "claimed", refused, reason=job.closed[refused], raw=raw)
-    turn.sending.append(Sending(job.row.row_key, job.attempts, channel, job.step.template, rendered.digest))
+    key, template, provider = job.row.row_key, job.step.template, provider_of(message)
+    turn.sending.append(Sending(key, job.attempts, channel, template, rendered.digest, provider))

@@ -43,6 +43,8 @@ class Job:
     """Until its turn at a channel with a rate."""
     attempts: int = 0
     """Those of its row; 0 before the row is written."""
+    tried: frozenset[str] = frozenset()
+    """Providers of its channel that surely did not take it."""
 
     def copied(self) -> Job:
         """A copy whose decisions can be thrown away."""
@@ -59,6 +61,7 @@ class Job:
             self.message,
             self.wait,
             self.attempts,
+            self.tried,
         )
 
     @property

@@ -43,7 +43,9 @@ class Leftovers:
         for row in sending:
             if not _left_behind(row, turn.ports.worker_id, alive):
                 continue
-            again = row.attempts < MOST_UNKNOWN and may_repeat(turn.ports, turn.project, row.channel)
+            again = row.attempts < MOST_UNKNOWN and may_repeat(
+                turn.ports, turn.project, row.channel, row.provider
+            )
             (found.repeat if again else found.unknown)[row.row_key] = row
         return found
 

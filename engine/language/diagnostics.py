@@ -97,6 +97,8 @@ CODES: dict[str, str] = {
     "J325": "unknown purpose",
     "J326": "tag that a rule keeps",
     "J340": "unknown audience",
+    "J341": "adapter beside routes",
+    "J342": "shares of routes over 100",
     "J401": "duplicate id",
     "J402": "unreachable step",
     "J403": "weights do not add up to 100",

@@ -13,6 +13,30 @@ ConsentRule = Literal["opt_in", "opt_out", "not_needed"]
 
 
 @dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """One of a channel's several providers. Empty `locales` and `regions` are any."""
+
+    name: str
+    adapter: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    locales: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    share: float | None = None
+    """In per cent."""
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Who serves a channel, or a part of it: `name` is a route's, None where there are no routes."""
+
+    channel: str
+    name: str | None
+    adapter: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelSettings:
     """How a channel is reached.
 
@@ -24,6 +48,8 @@ class ChannelSettings:
     rate: float | None = None
     """At most so many a second."""
     settings: dict[str, Any] = field(default_factory=dict)
+    routes: tuple[RouteSettings, ...] = ()
+    """Several providers; then `adapter` and `settings` say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +154,16 @@ class Installation:
         """The channel's settings; without an entry it uses the `outbox` adapter."""
         return self.channels.get(name) or ChannelSettings()
 
+    def providers(self) -> list[Provider]:
+        """Who serves the channels that have an entry, one by one: a channel with routes has several."""
+        found = []
+        for channel, entry in self.channels.items():
+            if entry.routes:
+                found += [Provider(channel, each.name, each.adapter, each.settings) for each in entry.routes]
+            else:
+                found.append(Provider(channel, None, entry.adapter, entry.settings))
+        return found
+
 
 def read_installation(root: Node | None) -> Installation:
     """The installation of a node; parts of the wrong shape (reported by `conform`) fall to their defaults."""
@@ -185,7 +221,25 @@ def _channel(value: Any) -> ChannelSettings:
         on_unknown="retry" if entry.get("on_unknown") == "retry" else "assume_sent",
         rate=read_rate(_text(entry.get("rate"), "")),
         settings=_table(entry.get("settings")),
+        routes=tuple(_route(each) for each in map(_table, _list(entry.get("routes"))) if "adapter" in each),
     )
+
+
+def _route(entry: dict[str, Any]) -> RouteSettings:
+    where, adapter = _table(entry.get("where")), _text(entry.get("adapter"), "")
+    return RouteSettings(
+        name=_text(entry.get("name"), adapter),
+        adapter=adapter,
+        settings=_table(entry.get("settings")),
+        locales=tuple(_texts(where.get("locale"))),
+        regions=tuple(region.upper() for region in _texts(where.get("region"))),
+        share=_number(entry.get("share")),
+        cost=_number(entry.get("cost")),
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _audience(value: Any) -> AudienceSettings:

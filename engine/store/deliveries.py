@@ -65,6 +65,7 @@ class Delivery:
     owner: str | None
     at: datetime
     due_at: datetime | None
+    provider: str | None
     provider_id: str | None
     raw: Any = field(repr=False)
     created_at: datetime
@@ -153,6 +154,7 @@ def _unwritten(new: NewDelivery, owner: str) -> Delivery:
         owner=owner,
         at=new.at,
         due_at=None,
+        provider=None,
         provider_id=None,
         raw=None,
         created_at=now,
@@ -165,10 +167,11 @@ def _unwritten(new: NewDelivery, owner: str) -> Delivery:
 _WRITE = sa.text(f"""
     INSERT INTO deliveries (enrolment_id, step, entry_month, id, key, journey, profile_id, category, template,
                             state, attempts, owner, claimed_at, at, channel, template_digest, reason,
-                            passed_over, raw, due_at, sending_at, settled_at)
+                            passed_over, raw, due_at, provider, sending_at, settled_at)
     SELECT enrolment_id, step, entry_month, gen_random_uuid(), key, journey, profile_id, category, template,
            state, 1, :owner, now(), at, channel, template_digest, reason,
-           coalesce(passed_over, '[]'::jsonb), raw, due_at, CASE WHEN state = 'sending' THEN now() END,
+           coalesce(passed_over, '[]'::jsonb), raw, due_at, provider,
+           CASE WHEN state = 'sending' THEN now() END,
            CASE WHEN state NOT IN ('claimed', 'sending') THEN now() END
     FROM {
     batch.records(
@@ -186,6 +189,7 @@ _WRITE = sa.text(f"""
         passed_over="jsonb",
         raw="jsonb",
         due_at="timestamptz",
+        provider="text",
     )
 }
     ORDER BY enrolment_id, step
@@ -208,6 +212,7 @@ async def write_batch(
         value = {name: getattr(row, name) for name in NewDelivery.__slots__}
         if isinstance(what, Sending):
             value |= {"state": "sending", "channel": what.channel, "template_digest": what.template_digest}
+            value["provider"] = what.provider
         else:
             passed_over = [list(pair) for pair in what.passed_over]
             value |= {"state": what.state, "channel": what.channel, "reason": what.reason}
@@ -226,6 +231,8 @@ class Sending:
     channel: str
     template: str
     template_digest: str
+    provider: str | None = None
+    """Which of the channel's several providers it goes to."""
 
 
 async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) -> set[DeliveryKey]:
@@ -234,13 +241,18 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
     Returns the keys that may be sent. One that is missing was taken over by another worker: do not send it.
     """
     fields = batch.records(
-        **_KEY, attempts="integer", channel="text", template="text", template_digest="text"
+        **_KEY,
+        attempts="integer",
+        channel="text",
+        template="text",
+        template_digest="text",
+        provider="text",
     )
     return await _update(
         connection,
         f"""
             UPDATE deliveries d SET state = 'sending', sending_at = now(), channel = r.channel,
-                template = r.template, template_digest = r.template_digest
+                template = r.template, template_digest = r.template_digest, provider = r.provider
             FROM {fields}
             WHERE {_SAME_ROW} AND d.state = 'claimed' AND d.attempts = r.attempts
         """,
@@ -251,6 +263,7 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
                 "channel": s.channel,
                 "template": s.template,
                 "template_digest": s.template_digest,
+                "provider": s.provider,
             }
             for s in about
         ],

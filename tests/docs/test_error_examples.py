@@ -103,7 +103,7 @@ WHERE = {
     "scenario": "J313",
     "expect": "J312",
     "kairos": "J213 J320",
-    "channel": "J216",
+    "channel": "J216 J341 J342",
     "settings": "J215 J220",
     "identities": "J221 J222",
     "policy": "J701",
