@@ -24,6 +24,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from benchmarks import (
+    adapters,
     burst,
     callbacks,
     clicks,
@@ -73,6 +74,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
     "pool-burst": ("A burst in the pool", pool_burst.run),
     "pool-trickle": ("From event to message, in the pool", latency.pool),
     "pool-due": ("Many waits over at once", pool_due.run),
+    "adapters": ("One adapter's messages", adapters.run),
     "identify": ("Two profiles become one", identify.run),
     "imports": ("Importing customers", imports.run),
     "quiet": ("Who has gone quiet", moments.run),

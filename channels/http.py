@@ -30,7 +30,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import aiohttp.abc
@@ -137,6 +136,9 @@ async def _has_left(session: aiohttp.ClientSession, context: SimpleNamespace, _:
     context.trace_request_ctx.left = True
 
 
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
+
+
 class _Private(Exception):
     """The address is not one of the internet."""
 
@@ -144,8 +146,19 @@ class _Private(Exception):
 def is_public(address: str) -> bool:
     """Whether an IP address is one of the internet: not of a private network, this machine, or a group."""
     found = ipaddress.ip_address(address.partition("%")[0])
-    inner = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
-    return found.is_global and not found.is_multicast and (inner is None or is_public(str(inner)))
+    return (
+        found.is_global and not found.is_multicast and all(is_public(str(inner)) for inner in _inside(found))
+    )
+
+
+def _inside(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    """The addresses of the older internet that stand inside one of the newer, and are reached by it."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
+    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in _NAT64:
+        found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return [inner for inner in found if inner is not None]
 
 
 class _PublicResolver(aiohttp.ThreadedResolver):
@@ -163,9 +176,12 @@ class _PublicResolver(aiohttp.ThreadedResolver):
 
 
 def _refuse_private(url: str | URL) -> None:
-    """For hosts that are addresses themselves: those are never looked up."""
+    """For hosts that are addresses themselves: those are never looked up.
+
+    Read as they will be called: `１２７.0.0.1` is 127.0.0.1 by then.
+    """
+    host = (url if isinstance(url, URL) else URL(url)).raw_host or ""
     with contextlib.suppress(ValueError):
-        host = urlsplit(str(url)).hostname or ""
         if not is_public(host):
             raise _Private
 

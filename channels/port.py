@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -107,6 +107,17 @@ class Adapter(ABC):
     def needs(self, message: Message) -> Need | None:
         """The quota that this message draws on, if any. Never raises: what is malformed needs none."""
         return None
+
+    def route(self, message: Message, tried: Collection[str] = ()) -> str | None:
+        """Which of several providers is to take this message; `tried` surely did not take it.
+
+        None where there is one provider alone, or none that is left. See `channels.routing`.
+        """
+        return None
+
+    def capabilities_of(self, provider: str | None) -> Capabilities:
+        """What that provider can; `provider` is what `route` said of a message."""
+        return self.capabilities
 
     async def query(self, messages: Sequence[Message]) -> Sequence[Outcome | None]:
         """What became of sends whose outcome is unknown; None where the provider does not know either.

@@ -76,13 +76,16 @@ def create(
     *,
     rate: str | None = None,
     tokens: TokenStore | None = None,
+    place: str | None = None,
 ) -> Adapter:
     """The adapter for `channels.CHANNEL` of `kairos.yaml`, its settings checked, nothing opened.
+
+    `place` is where it stands there, if it is not that: for mistakes.
 
     `${NAME}` in a setting is replaced from `environ` (the process's by default). `sink` is where `outbox`
     keeps messages, `tokens` where access tokens are kept for all processes. Raises `ConfigurationError`.
     """
-    place = f"kairos.yaml: channels.{channel}"
+    place = f"kairos.yaml: {place or f'channels.{channel}'}"
     kind = find(name, f"{place}.adapter")
     if not serves(kind, channel):
         served = ", ".join(sorted(kind.channels))

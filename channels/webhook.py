@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +23,10 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, field_validator
 from standardwebhooks import Webhook
 
-from channels.errors import Rejected
-from channels.http import HttpClient
+from channels.errors import Rejected, Unknown
+from channels.http import Answer, HttpClient, failure
 from channels.message import Message
-from channels.pacing import Outcome, each
+from channels.pacing import Outcome, alike_together, each
 from channels.port import ANY_CHANNEL, Adapter, Capabilities, Settings
 from channels.receipt import Accepted, Reason
 
@@ -123,6 +124,12 @@ class WebhookSettings(Settings):
     timeout: float = Field(default=TIMEOUT, gt=0, le=60, description="Seconds for one whole attempt")
     headers: Mapping[str, str] = Field(default_factory=dict, description="Further headers, such as a token")
     connections: int = Field(default=16, ge=1, le=500, description="Connections at most at once")
+    batch: int = Field(default=1, ge=1, le=1000, description="Messages in one call, as a JSON list")
+    allow_private: bool = Field(
+        default=False,
+        description="Whether `webhook` steps, and messages to an address of the profile, may reach private "
+        "networks and this machine",
+    )
 
     @field_validator("url")
     @classmethod
@@ -141,6 +148,33 @@ class WebhookSettings(Settings):
     def secrets(self) -> list[str]:
         given = [self.secret, self.previous_secret]
         return [s.get_secret_value() for s in given if s is not None]
+
+
+def _document(message: Message) -> Any:
+    """What the part `json` says. Raises `Rejected`."""
+    body = message.parts.get("json")
+    if body is None:
+        raise Rejected(Reason.CONTENT, "a webhook message needs the part json")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise Rejected(Reason.CONTENT, "the part json is not JSON") from None
+
+
+def _accepted(document: object, raw: str | None) -> Accepted:
+    provider_id = document.get("id") if isinstance(document, dict) else None
+    return Accepted(provider_id if isinstance(provider_id, str) else None, raw)
+
+
+def _item(said: Mapping[str, Any] | None, raw: str | None) -> Outcome:
+    """What a batch's answer says of one message; of one that it leaves out nobody knows."""
+    if said is None:
+        return Unknown("the answer does not speak of it", raw=raw)
+    status = said.get("status", 200)
+    if not isinstance(status, int) or isinstance(status, bool):
+        return Unknown("the answer's status is no number", raw=raw)
+    trouble = failure(Answer(status, {}, b""))
+    return _accepted(said, raw) if trouble is None else trouble
 
 
 def check_secret(secret: str) -> None:
@@ -162,35 +196,58 @@ class WebhookAdapter(Adapter):
 
     name = "webhook"
     channels = ANY_CHANNEL
-    capabilities = Capabilities(remote=True, idempotent=True, checks_address=True, throttles=True)
+    capabilities = Capabilities(remote=True, batch=True, idempotent=True, checks_address=True, throttles=True)
     Settings = WebhookSettings
     settings: WebhookSettings
 
     def __init__(self, channel: str, settings: Any, **rest: Any) -> None:
         super().__init__(channel, settings, **rest)
-        self._caller = WebhookCaller(self.settings.secrets(), connections=self.settings.connections)
+        # An address of `kairos.yaml` is the operator's; one of a profile may be anybody's.
+        public = self.settings.url is None and not self.settings.allow_private
+        self._caller = WebhookCaller(
+            self.settings.secrets(), connections=self.settings.connections, public=public
+        )
 
     async def send(self, messages: Sequence[Message]) -> Sequence[Outcome]:
-        return await each(messages, self._one, pacer=self.pacer, at_once=self.settings.connections)
+        if self.settings.batch == 1:
+            return await each(messages, self._one, pacer=self.pacer, at_once=self.settings.connections)
+
+        def like(message: Message) -> str:
+            _document(message)
+            return self._url(message)
+
+        return await alike_together(
+            messages,
+            like,
+            self._together,
+            most=self.settings.batch,
+            pacer=self.pacer,
+            at_once=self.settings.connections,
+        )
+
+    def _url(self, message: Message) -> str:
+        return self.settings.url or message.address
+
+    async def _call(self, messages: Sequence[Message], body: bytes, key: str) -> WebhookAnswer:
+        settings = self.settings
+        return await self._caller.call(
+            self._url(messages[0]), settings.method, body, key, settings.timeout, settings.headers
+        )
 
     async def _one(self, message: Message) -> Accepted:
-        body = message.parts.get("json")
-        if body is None:
-            raise Rejected(Reason.CONTENT, "a webhook message needs the part json")
-        try:
-            json.loads(body)
-        except ValueError:
-            raise Rejected(Reason.CONTENT, "the part json is not JSON") from None
-        answer = await self._caller.call(
-            self.settings.url or message.address,
-            self.settings.method,
-            body.encode(),
-            message.key,
-            self.settings.timeout,
-            self.settings.headers,
-        )
-        provider_id = answer.json.get("id") if isinstance(answer.json, dict) else None
-        return Accepted(provider_id if isinstance(provider_id, str) else None, answer.raw)
+        _document(message)
+        answer = await self._call([message], message.parts["json"].encode(), message.key)
+        return _accepted(answer.json, answer.raw)
+
+    async def _together(self, messages: Sequence[Message]) -> Sequence[Outcome]:
+        """One call with several messages. A list in the answer speaks of each; else it speaks of all."""
+        items = [{"key": message.key, "data": _document(message)} for message in messages]
+        key = hashlib.sha256("\n".join(message.key for message in messages).encode()).hexdigest()
+        answer = await self._call(messages, encode(items), key)
+        if not isinstance(answer.json, list):
+            return [_accepted(answer.json, answer.raw)] * len(messages)
+        said = {each.get("key"): each for each in answer.json if isinstance(each, dict)}
+        return [_item(said.get(message.key), answer.raw) for message in messages]
 
     async def close(self) -> None:
         await self._caller.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from workers.moments import run_moments
 from workers.pool import run_pool
 from workers.router import run_router
 from workers.send import run_all_sends
+from workers.webhooks import ALLOW_PRIVATE
 
 log = logging.getLogger("kairos.dev")
 API_PORT = 8000
@@ -83,6 +85,8 @@ async def run_workers(
 
     `ready` is told the API's address once it takes requests.
     """
+    # On somebody's own machine the systems that journeys call run there too.
+    os.environ.setdefault(ALLOW_PRIVATE, "1")
     async with asyncio.TaskGroup() as group:
         group.create_task(
             run_api(

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from channels import Adapter, ConfigurationError, Message
 from channels.registry import create
+from channels.routing import Route, Routing, Rule
 from engine.core.codec import plan_from_json
 from engine.core.plan import Plan
 from engine.delivery.live_project import of_stored
@@ -177,9 +178,22 @@ def build_adapter(database: AsyncEngine, channel: str, settings: ChannelSettings
         ConfigurationError: says the place in kairos.yaml and what to do.
     """
     # Its rate holds for all workers together, so delivery keeps it, not the adapter.
-    return create(
-        settings.adapter, channel, settings.settings, OutboxSink(database), tokens=DatabaseTokens(database)
-    )
+    sink, tokens = OutboxSink(database), DatabaseTokens(database)
+    if not settings.routes:
+        return create(settings.adapter, channel, settings.settings, sink, tokens=tokens)
+    routes, mistakes = [], []
+    for each in settings.routes:
+        rule = Rule(each.locales, each.regions, each.share, each.cost)
+        place = f"channels.{channel}.routes.{each.name}"
+        try:
+            adapter = create(each.adapter, channel, each.settings, sink, tokens=tokens, place=place)
+        except ConfigurationError as error:
+            mistakes.append(str(error))
+        else:
+            routes.append(Route(each.name, adapter, rule))
+    if mistakes:
+        raise ConfigurationError("\n".join(mistakes))
+    return Routing(channel, routes)
 
 
 @contextlib.asynccontextmanager

@@ -1,7 +1,10 @@
-"""The secret that signs webhook steps.
+"""Who calls for `webhook` steps: the secret that signs, and where they may reach.
 
 In order: `channels.webhook.settings.secret` of kairos.yaml, `KAIROS_WEBHOOK_SECRET`, and else one made for
 this machine and kept in the data folder, so that calls are signed from the first one on.
+
+Steps reach the internet only, unless `channels.webhook.settings.allow_private` or `KAIROS_ALLOW_PRIVATE` says
+otherwise: what a journey calls may have been written by people who are not to reach into our network.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from engine.language.installation import Installation
 from engine.store.embedded import data_folder
 
 VARIABLE = "KAIROS_WEBHOOK_SECRET"
+ALLOW_PRIVATE = "KAIROS_ALLOW_PRIVATE"
 
 
 def caller(installation: Installation, environ: Mapping[str, str] = os.environ) -> WebhookCaller:
@@ -26,16 +30,18 @@ def caller(installation: Installation, environ: Mapping[str, str] = os.environ) 
     Raises:
         ConfigurationError, ValueError: what is given is no Standard Webhooks secret.
     """
+    public = not environ.get(ALLOW_PRIVATE)
     channel = installation.channel("webhook")
     if channel.adapter == WebhookAdapter.name:
         place = "kairos.yaml: channels.webhook.settings"
         settings = check_settings(WebhookAdapter.Settings, channel.settings, place, environ)
-        if isinstance(settings, WebhookAdapter.Settings) and settings.secrets():
-            return WebhookCaller(settings.secrets())
+        if isinstance(settings, WebhookAdapter.Settings):
+            public = public and not settings.allow_private
+            return WebhookCaller(settings.secrets(), public=public)
     if secret := environ.get(VARIABLE):
         check_secret(secret)
-        return WebhookCaller([secret])
-    return WebhookCaller([kept_secret(data_folder())])
+        return WebhookCaller([secret], public=public)
+    return WebhookCaller([kept_secret(data_folder())], public=public)
 
 
 def kept_secret(folder: Path) -> str:

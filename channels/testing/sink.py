@@ -96,6 +96,8 @@ class FakeHttpSink:
         self.ledger = Ledger()
         self.calls: deque[Call] = deque(maxlen=keep)
         self.port = 0
+        self.latency = 0.0
+        """Seconds until a call is answered; it is taken at once."""
         self._next: deque[Behaviour] = deque()
         self._always = Behaviour()
         self._seen: Counter[tuple[str, str]] = Counter()
@@ -253,6 +255,15 @@ class _Connection(asyncio.Protocol):
                 self.answer(behaviour.status or status, answer, behaviour.retry_after)
 
     def answer(self, status: int, document: Any, retry_after: str | None = None) -> None:
+        if self.sink.latency:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.sink.latency, self._write, status, document, retry_after)
+        else:
+            self._write(status, document, retry_after)
+
+    def _write(self, status: int, document: Any, retry_after: str | None) -> None:
+        if self.transport.is_closing():
+            return
         body = json.dumps(document).encode()
         extra = f"retry-after: {retry_after}\r\n" if retry_after is not None else ""
         self.transport.write(

@@ -17,6 +17,7 @@ from channels.message import Message
 from channels.pacing import Outcome
 from channels.port import Adapter
 from channels.receipt import Accepted
+from channels.routing import provider_of
 
 log = logging.getLogger(__name__)
 
@@ -26,31 +27,35 @@ LONGEST: Final = 20.0
 """Seconds for one question."""
 
 
-def can_be_asked(adapter: Adapter | None) -> bool:
+def can_be_asked(adapter: Adapter | None, provider: str | None = None) -> bool:
     """Where our key is honoured nobody need ask: repeating is safe, and quicker."""
-    return adapter is not None and adapter.capabilities.can_query and not adapter.capabilities.idempotent
+    if adapter is None:
+        return False
+    capabilities = adapter.capabilities_of(provider)
+    return capabilities.can_query and not capabilities.idempotent
 
 
 async def send_or_ask(
-    adapter: Adapter, messages: Sequence[Message], perhaps: Sequence[bool], repeat: bool
+    adapter: Adapter, messages: Sequence[Message], perhaps: Sequence[bool], repeat: Sequence[bool]
 ) -> list[Outcome]:
     """Hands the messages over; one outcome per message, in order.
 
     Those that were `perhaps` handed over before are asked after first, and handed over once more if nobody
     knows of them and `repeat` says so.
     """
-    outcomes: list[Outcome] = [Unknown("perhaps sent before") for _ in messages]
-    if not can_be_asked(adapter):
+    askable = {place for place, each in enumerate(messages) if can_be_asked(adapter, provider_of(each))}
+    if not askable:
         return list(await adapter.send(messages))
-    before = [place for place, maybe in enumerate(perhaps) if maybe]
+    outcomes: list[Outcome] = [Unknown("perhaps sent before") for _ in messages]
+    before = [place for place in sorted(askable) if perhaps[place]]
     await _ask(adapter, messages, outcomes, before)
-    open_ = {place for place in before if isinstance(outcomes[place], Unknown)}
-    going = [place for place, maybe in enumerate(perhaps) if not maybe or (repeat and place in open_)]
+    found = {place for place in before if not repeat[place] or not isinstance(outcomes[place], Unknown)}
+    going = [place for place in range(len(messages)) if place not in found]
     if going:
         answers = await adapter.send([messages[place] for place in going])
         for place, answer in zip(going, answers, strict=True):
             outcomes[place] = answer
-        await _ask(adapter, messages, outcomes, going)
+        await _ask(adapter, messages, outcomes, [place for place in going if place in askable])
     return outcomes
 
 

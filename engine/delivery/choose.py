@@ -7,12 +7,14 @@ from typing import Any, cast
 
 from channels.message import Brand
 from channels.message import Message as Outgoing
+from channels.routing import provider_of
 from engine.content import RenderError
 from engine.core.inputs import SkipReason
 from engine.delivery.job import Job, Turn
 from engine.delivery.limits import policy_of, told
 from engine.delivery.linking import MessageLinks
 from engine.delivery.ports import Redirect
+from engine.delivery.route import routed
 from engine.policy import Closed, Defer, Held, Request, Send, Skip, Verdict, Why
 from engine.store.deliveries import Sending
 
@@ -103,7 +105,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         job.closed = dict(job.passed_over(channel))
         return skip(turn, job, "render", str(error))
     brand = turn.project.installation.brand
-    job.message = Outgoing(
+    message = Outgoing(
         key=job.row.key,
         channel=channel,
         address=job.profile.addresses[channel],
@@ -116,8 +118,10 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         enrolment_id=job.order.enrolment_id,
         step=job.order.step,
         unsubscribe_url=links.one_click,
+        metadata={"locale": job.enrolment.profile.locale or turn.project.installation.locale},
     )
-    closes_at = turn.ports.adapters[channel].closes_at(job.message)
+    job.message = message = routed(turn, job, message)
+    closes_at = turn.ports.adapters[channel].closes_at(message)
     if closes_at is not None and closes_at <= datetime.now(UTC):
         return _closed(turn, job, channel, raw, refused)
     if refused is not None:
@@ -133,6 +137,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
             handed_at,
             why=why,
             template_variant=rendered.variant,
+            provider=provider_of(message),
         )
     )
 

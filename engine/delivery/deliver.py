@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from channels.errors import Unknown
 from channels.message import Message as Outgoing
 from channels.pacing import Outcome
+from channels.routing import provider_of
 from engine.core.identity import delivery_key
 from engine.core.inputs import Settled
 from engine.core.plan import Message, Plan
@@ -310,7 +311,7 @@ async def _call(ports: DeliveryPorts, project: LiveProject, jobs: Sequence[Job])
         answers: Sequence[Outcome]
         try:
             perhaps = [jobs[place].bound is not None for place, _ in numbered]
-            again = may_repeat(ports, project, channel)
+            again = [may_repeat(ports, project, channel, provider_of(each)) for each in messages]
             answers = await send_or_ask(ports.adapters[channel], messages, perhaps, again)
         except Exception as fault:  # adapters promise not to; then nobody knows how far it came
             log.error("the adapter of %s failed: %s", channel, type(fault).__name__)

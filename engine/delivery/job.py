@@ -54,6 +54,8 @@ class Job:
     """The provider's quota that its message draws on."""
     spent: tuple[str, datetime, int] | None = None
     """Channel, beginning of the period and units that its message took of a budget."""
+    tried: frozenset[str] = frozenset()
+    """Providers of its channel that surely did not take it."""
 
     def copied(self) -> Job:
         """A copy whose decisions can be thrown away."""
@@ -75,6 +77,7 @@ class Job:
             self.request,
             self.quota,
             self.spent,
+            self.tried,
         )
 
     @property

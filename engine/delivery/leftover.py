@@ -45,8 +45,8 @@ class Leftovers:
             if not _left_behind(row, turn.ports.worker_id, alive):
                 continue
             again = row.attempts < MOST_UNKNOWN and (
-                may_repeat(turn.ports, turn.project, row.channel)
-                or can_be_asked(turn.ports.adapters.get(row.channel or ""))
+                may_repeat(turn.ports, turn.project, row.channel, row.provider)
+                or can_be_asked(turn.ports.adapters.get(row.channel or ""), row.provider)
             )
             (found.repeat if again else found.unknown)[row.row_key] = row
         return found

@@ -8,10 +8,12 @@ from typing import Any, Final
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
 from channels.pacing import Outcome
 from channels.receipt import Accepted
+from channels.routing import provider_of
 from engine.core.inputs import Settled
 from engine.delivery.choose import fail, next_channel
 from engine.delivery.job import PERHAPS_SENT, REFUSED, Job, Turn
 from engine.delivery.ports import DeliveryPorts, LiveProject, Retry
+from engine.delivery.route import another_provider
 from engine.delivery.sight import address_digest
 from engine.store.consents import Consent
 from engine.store.deliveries import Delivery
@@ -28,6 +30,11 @@ def settle(turn: Turn, job: Job, outcome: Outcome) -> None:
     assert message is not None
     channel = message.channel
     job.message = None
+    if isinstance(outcome, Rejected | Throttled | Unavailable) and another_provider(
+        turn, job, message, outcome
+    ):
+        turn.write(job, "claimed", channel, reason=str(outcome), raw=_raw(outcome.raw))
+        return next_channel(turn, job)
     match outcome:
         case Accepted(provider_id, raw):
             turn.answer(job, "sent", channel)
@@ -41,7 +48,7 @@ def settle(turn: Turn, job: Job, outcome: Outcome) -> None:
             word = str(outcome) if job.bound is None else f"{PERHAPS_SENT} before, now {outcome}"
             turn.write(job, "claimed", channel, reason=word, raw=_raw(outcome.raw))
         case Unknown():
-            _unknown(turn, job, channel, outcome)
+            _unknown(turn, job, channel, outcome, provider_of(message))
 
 
 def _rejected(turn: Turn, job: Job, channel: str, outcome: Rejected) -> None:
@@ -60,8 +67,8 @@ def _rejected(turn: Turn, job: Job, channel: str, outcome: Rejected) -> None:
     next_channel(turn, job, raw, refused=channel)
 
 
-def _unknown(turn: Turn, job: Job, channel: str, outcome: Unknown) -> None:
-    if job.attempts < MOST_UNKNOWN and may_repeat(turn.ports, turn.project, channel):
+def _unknown(turn: Turn, job: Job, channel: str, outcome: Unknown, provider: str | None) -> None:
+    if job.attempts < MOST_UNKNOWN and may_repeat(turn.ports, turn.project, channel, provider):
         turn.answers[job.order.place] = Retry(pause(job.attempts), str(outcome))
         turn.write(job, "claimed", channel, reason=_perhaps(outcome), raw=_raw(outcome.raw))
     else:
@@ -74,12 +81,14 @@ def _perhaps(outcome: Unknown) -> str:
     return str(outcome)  # begins with PERHAPS_SENT: see `channels.errors.Unknown`
 
 
-def may_repeat(ports: DeliveryPorts, project: LiveProject, channel: str | None) -> bool:
+def may_repeat(
+    ports: DeliveryPorts, project: LiveProject, channel: str | None, provider: str | None = None
+) -> bool:
     """After an unknown outcome: the adapter honours our key, or the channel's settings want it so."""
     if channel is None:
         return False
     adapter = ports.adapters.get(channel)
-    safe = adapter is not None and adapter.capabilities.idempotent
+    safe = adapter is not None and adapter.capabilities_of(provider).idempotent
     return safe or project.installation.channel(channel).on_unknown == "retry"
 
 

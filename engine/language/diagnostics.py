@@ -100,6 +100,8 @@ CODES: dict[str, str] = {
     "J335": "name in a link parameter that nothing fills in",
     "J336": "address that links cannot begin with",
     "J340": "unknown audience",
+    "J341": "adapter beside routes",
+    "J342": "shares of routes over 100",
     "J401": "duplicate id",
     "J402": "unreachable step",
     "J403": "weights do not add up to 100",

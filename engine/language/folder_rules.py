@@ -19,6 +19,7 @@ from engine.language.identity_rules import check_identities
 from engine.language.knowledge_rules import check_knowledge
 from engine.language.link_rules import check_links
 from engine.language.loader import Mapping, Node, Scalar, Sequence, text_of
+from engine.language.route_rules import check_routes, routes_of
 from engine.language.tag_rules import check_rules, check_segment_forms, check_tags
 from engine.language.webhook_rules import check_webhooks
 from engine.language.words import Words
@@ -172,8 +173,16 @@ def check_installation(
         check_callback_secret(_part(channel, "callback_secret"), reporter)
         if adapters is not None:
             _adapter(_part(channel, "adapter"), adapters, reporter)
-        if setting_checker is not None:
+        check_routes(channel, reporter)
+        routes = list(routes_of(channel))
+        if setting_checker is not None and not routes:
             check_settings(name, key, channel, setting_checker, reporter, secrets)
+        for route in routes:
+            secrets = set(_secrets(route.get("settings"), reporter))
+            if adapters is not None:
+                _adapter(route.get("adapter"), adapters, reporter)
+            if setting_checker is not None:
+                check_settings(name, key, route, setting_checker, reporter, secrets)
     check_audiences(_part(root, "audiences"), reporter, _secrets, _adapter, audience_adapters)
     check_identities(_part(root, "identities"), reporter)
     check_webhooks(_part(root, "webhooks"), reporter, attributes)

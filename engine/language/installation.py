@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -13,6 +13,30 @@ from engine.language.policies import read_budget, read_hours, read_policy, read_
 from engine.language.scalars import is_zone, read_length, read_rate
 
 ConsentRule = Literal["opt_in", "opt_out", "not_needed"]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """One of a channel's several providers. Empty `locales` and `regions` are any."""
+
+    name: str
+    adapter: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    locales: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    share: float | None = None
+    """In per cent."""
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Who serves a channel, or a part of it: `name` is a route's, None where there are no routes."""
+
+    channel: str
+    name: str | None
+    adapter: str
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +58,8 @@ class ChannelSettings:
     budget: Budget | None = None
     quotas: dict[str, Quota] = field(default_factory=dict)
     """Limits of the provider by kind of message, where they are not as its adapter says."""
+    routes: tuple[RouteSettings, ...] = ()
+    """Several providers; then `adapter` and `settings` say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +180,22 @@ class Installation:
 
     def called(self) -> list[tuple[str, ChannelSettings]]:
         """Every channel with each provider that may call us for it."""
-        return [(name, own) for name, own in self.channels.items() if own.callback_secret is not None]
+        found = []
+        for name, own in self.channels.items():
+            if own.callback_secret is not None:
+                routes = [replace(own, adapter=r.adapter, settings=r.settings, routes=()) for r in own.routes]
+                found += [(name, each) for each in routes or [own]]
+        return found
+
+    def providers(self) -> list[Provider]:
+        """Who serves the channels that have an entry, one by one: a channel with routes has several."""
+        found = []
+        for channel, entry in self.channels.items():
+            if entry.routes:
+                found += [Provider(channel, each.name, each.adapter, each.settings) for each in entry.routes]
+            else:
+                found.append(Provider(channel, None, entry.adapter, entry.settings))
+        return found
 
 
 def read_installation(root: Node | None) -> Installation:
@@ -219,7 +260,25 @@ def _channel(value: Any) -> ChannelSettings:
         hours=read_hours(entry.get("hours")),
         budget=read_budget(entry.get("budget")),
         quotas=read_quotas(entry.get("quotas")),
+        routes=tuple(_route(each) for each in map(_table, _list(entry.get("routes"))) if "adapter" in each),
     )
+
+
+def _route(entry: dict[str, Any]) -> RouteSettings:
+    where, adapter = _table(entry.get("where")), _text(entry.get("adapter"), "")
+    return RouteSettings(
+        name=_text(entry.get("name"), adapter),
+        adapter=adapter,
+        settings=_table(entry.get("settings")),
+        locales=tuple(_texts(where.get("locale"))),
+        regions=tuple(region.upper() for region in _texts(where.get("region"))),
+        share=_number(entry.get("share")),
+        cost=_number(entry.get("cost")),
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _audience(value: Any) -> AudienceSettings:

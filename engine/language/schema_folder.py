@@ -171,6 +171,29 @@ AUDIENCE = Object(
     },
 )
 
+ROUTE = Object(
+    "one of a channel's providers",
+    {
+        "name": Field(Text("id"), "its name, which never changes", default="the adapter's name"),
+        "adapter": Field(Text("label"), "which adapter", needed=True),
+        "settings": Field(Table(Anything(), "word"), "the adapter's own; secrets as `${NAME}`"),
+        "where": Field(
+            Object(
+                "for which messages",
+                {
+                    "locale": Field(Listing(Text("label"), least=1), "languages: `zh` is also `zh-CN`"),
+                    "region": Field(Listing(Text("region"), least=1), "countries of phone numbers"),
+                },
+                one_of=("locale", "region"),
+            ),
+            "for which messages it stands",
+            default="all",
+        ),
+        "share": Field(Number(0, 100), "what part of them it gets, in per cent", default="by cost"),
+        "cost": Field(Number(0, None), "what one message costs; the cheapest comes first", default="last"),
+    },
+)
+
 INSTALLATION = Object(
     "the installation",
     {
@@ -188,6 +211,9 @@ INSTALLATION = Object(
                             Text(choices=("assume_sent", "retry")),
                             "what to think of a send whose fate is unknown",
                             default="assume_sent",
+                        ),
+                        "routes": Field(
+                            Listing(ROUTE, least=1), "several providers, instead of `adapter` and `settings`"
                         ),
                         "rate": Field(Text("rate"), "no more than so many"),
                         "hours": Field(HOURS, "when marketing may leave by it", default="its adapter's"),

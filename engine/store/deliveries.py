@@ -66,6 +66,7 @@ class Delivery:
     owner: str | None
     at: datetime
     due_at: datetime | None
+    provider: str | None
     provider_id: str | None
     raw: Any = field(repr=False)
     created_at: datetime
@@ -167,6 +168,7 @@ def _unwritten(new: NewDelivery, owner: str) -> Delivery:
         owner=owner,
         at=new.at,
         due_at=None,
+        provider=None,
         provider_id=None,
         raw=None,
         created_at=now,
@@ -180,10 +182,10 @@ _WRITE = sa.text(f"""
     INSERT INTO deliveries (enrolment_id, step, entry_month, id, key, journey, profile_id, category, template,
                             state, attempts, owner, claimed_at, at, channel, template_digest,
                             template_variant, reason, passed_over, raw, due_at, handed_at, quota, units, why,
-                            sending_at, settled_at)
+                            provider, sending_at, settled_at)
     SELECT enrolment_id, step, entry_month, gen_random_uuid(), key, journey, profile_id, category, template,
            state, 1, :owner, now(), at, channel, template_digest, template_variant, reason,
-           coalesce(passed_over, '[]'::jsonb), raw, due_at, handed_at, quota, units, why,
+           coalesce(passed_over, '[]'::jsonb), raw, due_at, handed_at, quota, units, why, provider,
            CASE WHEN state = 'sending' THEN now() END,
            CASE WHEN state NOT IN ('claimed', 'sending') THEN now() END
     FROM {
@@ -203,6 +205,7 @@ _WRITE = sa.text(f"""
         passed_over="jsonb",
         raw="jsonb",
         due_at="timestamptz",
+        provider="text",
         **_JUDGED,
     )
 }
@@ -225,10 +228,12 @@ async def write_batch(
     for row, what in decided:
         value = {name: getattr(row, name) for name in NewDelivery.__slots__}
         if isinstance(what, Sending):
-            value |= {"state": "sending", "channel": what.channel}
             value |= {
+                "state": "sending",
+                "channel": what.channel,
                 "template_digest": what.template_digest,
                 "template_variant": what.template_variant,
+                "provider": what.provider,
             }
         else:
             passed_over = [list(pair) for pair in what.passed_over]
@@ -254,6 +259,8 @@ class Sending:
     units: int | None = None
     why: list[dict[str, Any]] | None = None
     template_variant: str | None = None
+    provider: str | None = None
+    """Which of the channel's several providers it goes to."""
 
 
 def _judged(what: Sending | Settlement) -> dict[str, Any]:
@@ -274,6 +281,7 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
         template="text",
         template_digest="text",
         template_variant="text",
+        provider="text",
         **_JUDGED,
     )
     return await _update(
@@ -281,7 +289,7 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
         f"""
             UPDATE deliveries d SET state = 'sending', sending_at = now(), channel = r.channel,
                 template = r.template, template_digest = r.template_digest,
-                template_variant = r.template_variant, handed_at = r.handed_at,
+                template_variant = r.template_variant, handed_at = r.handed_at, provider = r.provider,
                 quota = coalesce(r.quota, CASE WHEN d.channel = r.channel THEN d.quota END),
                 units = coalesce(r.units, CASE WHEN d.channel = r.channel THEN d.units END), {_WHY}
             FROM {fields}
@@ -295,6 +303,7 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
                 "template": s.template,
                 "template_digest": s.template_digest,
                 "template_variant": s.template_variant,
+                "provider": s.provider,
                 **_judged(s),
             }
             for s in about

@@ -19,7 +19,7 @@ class WebhookProvider(Provider):
         self.fake = fake
 
     def settings(self) -> Mapping[str, Any]:
-        return {"secret": SECRET, "timeout": 0.4}
+        return {"secret": SECRET, "timeout": 0.4, "allow_private": True}
 
     def address(self, n: int) -> str:
         return f"{self.fake.url}/customer-{n}"
@@ -62,3 +62,28 @@ class TestWebhook(AdapterConformance):
     async def provider(self) -> AsyncIterator[Provider]:
         async with FakeHttpSink() as fake:
             yield WebhookProvider(fake)
+
+
+class BatchProvider(WebhookProvider):
+    def settings(self) -> Mapping[str, Any]:
+        return {**super().settings(), "batch": 7}
+
+    def address(self, n: int) -> str:
+        return f"{self.fake.url}/customer-{n % 3}"
+
+    def taken(self) -> Sequence[Taken]:
+        items = [item for call in self.fake.calls if call.taken for item in json.loads(call.body)]
+        first = {item["key"]: item for item in reversed(items)}
+        return [Taken(key, item["data"]["text"]) for key, item in first.items()]
+
+
+class TestWebhookInBatches(AdapterConformance):
+    adapter = WebhookAdapter
+    channel = "webhook"
+    secret = SECRET
+    wrong_settings = {"batch": {"secret": SECRET, "batch": 1001}}  # noqa: RUF012
+
+    @asynccontextmanager
+    async def provider(self) -> AsyncIterator[Provider]:
+        async with FakeHttpSink() as fake:
+            yield BatchProvider(fake)

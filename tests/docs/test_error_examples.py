@@ -108,7 +108,7 @@ WHERE = {
     "scenario": "J313",
     "expect": "J312",
     "kairos": "J213 J320 J335 J336",
-    "channel": "J216 J330",
+    "channel": "J216 J330 J341 J342",
     "settings": "J215 J220",
     "identities": "J221 J222",
     "policy": "J702 J703 J704 J705 J706",

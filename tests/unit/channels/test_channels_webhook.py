@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,10 @@ async def test_settings_may_fix_the_url_and_add_headers() -> None:
 
 
 async def test_a_part_that_is_no_json_is_rejected_and_not_sent() -> None:
-    async with FakeHttpSink() as sink, create("webhook", "webhook", {"secret": SECRET}) as adapter:
+    async with (
+        FakeHttpSink() as sink,
+        create("webhook", "webhook", {"secret": SECRET, "allow_private": True}) as adapter,
+    ):
         outcomes = await adapter.send([message(sink.url, "{"), message(sink.url, "{}", "k2")])
     assert isinstance(outcomes[0], Rejected)
     assert outcomes[0].reason is Reason.CONTENT
@@ -215,3 +219,63 @@ async def test_the_sink_runs_as_a_process() -> None:
             assert (await client.get(url + "/ledger")).json()["ids"] == {"1": 1}
         process.terminate()
         assert await process.wait() == 0
+
+
+def several(*keys: str, address: str = "http://127.0.0.1:1/") -> list[Message]:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return [
+        Message(
+            key=key,
+            channel="webhook",
+            address=address,
+            parts={"json": json.dumps({"n": key})},
+            template="t",
+            at=at,
+        )
+        for key in keys
+    ]
+
+
+async def test_messages_for_one_url_go_together_signed_once_and_answered_one_by_one() -> None:
+    async with FakeHttpSink() as sink:
+        settings = {"url": sink.url, "secret": SECRET, "batch": 10}
+        answer = [{"key": "c", "status": 422}, {"key": "a", "id": "m-1"}, {"key": "d", "status": 503}, "?"]
+        sink.behave("ok", times=1, answer=answer)
+        async with create("webhook", "webhook", settings) as adapter:
+            outcomes = await adapter.send(several("a", "b", "c", "d"))
+        [call] = sink.calls
+        assert Webhook(SECRET).verify(call.body, call.headers) == [
+            {"key": key, "data": {"n": key}} for key in "abcd"
+        ]
+        assert [type(outcome) for outcome in outcomes] == [Accepted, Unknown, Rejected, Unavailable]
+        assert isinstance(outcomes[0], Accepted)
+        assert outcomes[0].provider_id == "m-1"
+
+
+async def test_an_answer_that_is_no_list_speaks_of_the_whole_batch() -> None:
+    async with FakeHttpSink() as sink:
+        async with create("webhook", "webhook", {"url": sink.url, "secret": SECRET, "batch": 2}) as adapter:
+            outcomes = await adapter.send(several("a", "b", "c"))
+            sink.behave("throttle", times=1, retry_after="3")
+            later = await adapter.send(several("d", "e"))
+        assert [type(outcome) for outcome in (*outcomes, *later)] == [Accepted] * 3 + [Throttled] * 2
+        assert len({call.id for call in sink.calls}) == 3
+
+
+async def test_a_message_that_is_no_json_keeps_nobody_else_of_its_batch() -> None:
+    async with FakeHttpSink() as sink:
+        good, bad = several("a", "b")
+        bad = replace(bad, parts={"json": "{"})
+        async with create("webhook", "webhook", {"url": sink.url, "secret": SECRET, "batch": 9}) as adapter:
+            outcomes = await adapter.send([bad, good])
+        assert [type(outcome) for outcome in outcomes] == [Rejected, Accepted]
+
+
+async def test_an_address_of_a_profile_is_of_the_internet_unless_private_ones_are_allowed() -> None:
+    async with FakeHttpSink() as sink:
+        for allowed, kind in ((False, Rejected), (True, Accepted)):
+            settings = {"secret": SECRET, "allow_private": allowed}
+            async with create("webhook", "webhook", settings) as adapter:
+                [outcome] = await adapter.send(several("a", address=sink.url))
+            assert type(outcome) is kind
+        assert sink.ledger.requests == 1
