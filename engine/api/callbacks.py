@@ -31,6 +31,7 @@ READING_SECONDS: Final = 10.0
 
 async def called(request: Request) -> Response:
     """Takes in one call of a provider."""
+    request.scope["route"] = route  # what metrics and the log name: the path holds a secret
     found = services(request)
     ear = None
     if found.hearing is not None:
