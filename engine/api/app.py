@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from engine.api import (
-    callbacks,
     consents,
     crowds,
     customers,
@@ -25,6 +24,7 @@ from engine.api import (
     shapes,
 )
 from engine.api.access import KeyRing
+from engine.api.callbacks import Callbacks
 from engine.api.hearing import Hearing
 from engine.api.identity_shapes import DecideRequest
 from engine.api.job_shapes import ExportRequest, QueryRequest
@@ -94,7 +94,7 @@ def create_app(
     ):
         app.include_router(router)
     app.include_router(health.router)
-    app.router.routes.insert(0, callbacks.route)  # receipts come in floods: not behind all the others
+    app.add_middleware(Callbacks, services=app.state.services)
     app.add_middleware(Observe, metrics=metrics)
     _describe(app)
     return app

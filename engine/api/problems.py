@@ -111,8 +111,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> ProblemResponse:
+        if error.status_code == 404:
+            return respond(nowhere(), request.url.path)
         said = {
-            404: ("not-found", "there is nothing at this address; see /docs for what there is"),
             405: ("method-not-allowed", "this address does not take that method; see the Allow header"),
         }
         code, detail = said.get(error.status_code, ("http-error", str(error.detail)))
@@ -123,6 +124,11 @@ def install(app: FastAPI) -> None:
         return respond(
             Problem(400, "incomplete", "the connection ended before the body did"), request.url.path
         )
+
+
+def nowhere() -> Problem:
+    """The problem of an address at which there is nothing."""
+    return Problem(404, "not-found", "there is nothing at this address; see /docs for what there is")
 
 
 def invalid(errors: Sequence[Any], *where: str) -> Problem:

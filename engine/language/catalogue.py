@@ -150,7 +150,10 @@ class Catalogue:
         declared, told = self.events.get(name), CHANNEL_EVENTS.get(name)
         if declared is not None and told is not None:
             return replace(declared, properties={**_properties(told), **declared.properties})
-        return declared or BUILT_IN_EVENTS.get(name) or _channel_events().get(name)
+        if declared is not None or name in BUILT_IN_EVENTS:
+            return declared or BUILT_IN_EVENTS[name]
+        # Where a catalogue gives one of a channel a name of its own, events come under that name.
+        return _channel_events().get(name) if self.canonical(name) == name else None
 
     def canonical(self, name: str) -> str:
         """The declared name of an event that a client may send under another one."""

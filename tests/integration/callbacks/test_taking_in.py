@@ -72,6 +72,20 @@ async def test_a_call_with_a_wrong_signature_is_refused_counted_and_leaves_nothi
     assert 'kairos_callbacks_total{channel="wechat",result="forged"} 1.0' in metrics
 
 
+async def test_the_secret_of_an_address_is_in_no_log_and_no_metric(
+    station: Station, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    call = wecom().befriend("wm-1", "zhang")
+    await station.call("wecom", "wecom", call)
+    await station.http.post(f"/callbacks/wechat/{ADDRESSES['wecom']}", content=b"")
+    shown = (await station.http.get("/metrics")).text
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("kairos")]
+    assert any("/callbacks/{adapter}/{secret}" in line for line in ours)
+    assert 'route="/callbacks/{adapter}/{secret}"' in shown
+    assert not [line for line in (*ours, shown) if ADDRESSES["wecom"] in line]
+
+
 async def test_a_replayed_call_that_is_old_is_refused_and_a_fresh_one_changes_nothing(
     station: Station,
 ) -> None:

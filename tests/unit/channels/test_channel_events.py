@@ -42,6 +42,13 @@ def test_the_page_of_channels_lists_them_with_their_properties() -> None:
         assert tuple(re.findall(r"`(\w+)`", row[1])) == properties
 
 
+def test_one_that_the_catalogue_calls_otherwise_is_known_by_that_name_only() -> None:
+    own = EventType("shop.followed", also_called=("wechat.followed",))
+    catalogue = Catalogue(events={own.name: own})
+    assert catalogue.event("wechat.followed") is None
+    assert catalogue.canonical("wechat.followed") == "shop.followed"
+
+
 def test_what_somebody_wrote_is_personal() -> None:
     found = Catalogue().event("sms.replied")
     assert found is not None
