@@ -32,6 +32,7 @@ from benchmarks import (
     latency,
     memory,
     moments,
+    policy,
     pool_burst,
     pool_crowd,
     pool_due,
@@ -54,6 +55,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance-run.md"
 """The last full run as it was. `performance.md` is written by people: it compares runs and says why."""
 BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
     "simulator": ("Simulator", simulator.run),
+    "policy": ("Verdicts in memory", policy.run),
     "intake": ("Intake in batches", intake.run),
     "track": ("Single events", intake.track),
     "history": ("History of an enrolment", driver.history),

@@ -47,6 +47,10 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 """In the order in which their reasons win."""
 
+FOR_ALL_CHANNELS: Final[frozenset[Rule]] = frozenset(
+    {not_held_out, not_over, not_late, at_best_time, outside_quiet_hours}
+)
+"""They say of each channel of a message what they say of the first that they are asked about."""
 NOBODY: Final = Profile()
 ABOUT_NO_CHANNEL: Final = ("exit_seen", "late")
 """Reasons for which no channel was looked at."""
@@ -98,6 +102,8 @@ def _verdict(request: Request, profile: Profile, settings: Settings, rules: Sequ
     for channel in request.channels:
         found = _finding(request, channel, profile, settings, rules)
         if found is None:
+            if not opened:
+                rules = [rule for rule in rules if rule not in FOR_ALL_CHANNELS]
             opened.append(channel)
             continue
         until = None if isinstance(found, Closed) else found.until
