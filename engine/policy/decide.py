@@ -66,7 +66,8 @@ def decide(
 
     Of one customer's requests the most important is judged first, and what it takes counts for the others.
     """
-    if not any(request.policy.caps for request in requests):
+    rules = _in_force(requests, settings, rules)
+    if within_caps not in rules:
         return [
             _verdict(request, profiles.get(request.profile_id, NOBODY), settings, rules)
             for request in requests
@@ -82,6 +83,21 @@ def decide(
         if asked[request.profile_id] > 1 and (taken := _taken(request, found)) is not None:
             known[request.profile_id] = replace(profile, uses=(*profile.uses, taken))
     return [verdicts[place] for place in range(len(requests))]
+
+
+def _in_force(requests: Sequence[Request], settings: Settings, rules: Sequence[Rule]) -> list[Rule]:
+    """Less those that can say nothing of any of these messages."""
+    policies = {id(request.policy): request.policy for request in requests}.values()
+    idle: set[Rule] = set()
+    if not any(policy.caps for policy in policies):
+        idle.add(within_caps)
+    if all(policy.quiet_hours is None for policy in policies):
+        idle.add(outside_quiet_hours)
+    if not settings.hours:
+        idle.add(within_hours)
+    if not any(request.best_time for request in requests):
+        idle.add(at_best_time)
+    return [rule for rule in rules if rule not in idle]
 
 
 def _taken(request: Request, found: Verdict) -> Use | None:
