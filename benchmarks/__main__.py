@@ -36,6 +36,7 @@ from benchmarks import (
     latency,
     memory,
     moments,
+    policy,
     pool_burst,
     pool_crowd,
     pool_due,
@@ -60,6 +61,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance-run.md"
 BENCHMARKS: dict[str, tuple[str, Callable[[Lab], Awaitable[list[Finding]]]]] = {
     "render": ("Rendering", render.run),
     "simulator": ("Simulator", simulator.run),
+    "policy": ("Verdicts in memory", policy.run),
     "intake": ("Intake in batches", intake.run),
     "track": ("Single events", intake.track),
     "clicks": ("Following links", clicks.run),

@@ -150,6 +150,24 @@ class Delivery(Shape):
     provider_id: str | None
 
 
+class MessageMoment(Shape):
+    """Something that happened to a message, in logical time."""
+
+    at: datetime
+    what: str = Field(examples=["handed_over"])
+    words: str = Field(examples=["handed over by sms, provider's id m-17"])
+
+
+class MessageInFull(Delivery):
+    """A message with its whole life, and the values that every rule which stopped it went by."""
+
+    handed_at: datetime | None = Field(description="When it was last handed to a provider; logical.")
+    units: int | None = Field(description="What it took of its channel's budget.")
+    quota: str | None = Field(description="The provider's quota that it draws on.")
+    why: list[dict[str, Any]] = Field(description="What rules said: each time it was put off, then the last.")
+    life: list[MessageMoment]
+
+
 class EnrolmentInFull(Enrolment):
     """An enrolment with what began it, what it was answered, what happened and what was sent."""
 

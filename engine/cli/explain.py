@@ -11,14 +11,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from engine.cli.enrolments import enrolment_data
+from engine.cli.explain_message import life_data, life_lines, read_life
 from engine.cli.find import delivery_data
 from engine.cli.lookup import one_enrolment, plan_of
-from engine.cli.session import Format, FormatOption, ProjectOption, instant, on_database, print_json, say
+from engine.cli.session import (
+    Format,
+    FormatOption,
+    ProjectOption,
+    instant,
+    on_database,
+    print_json,
+    refuse,
+    say,
+)
 from engine.cli.trace_words import trace_lines
 from engine.core import wire
 from engine.core.commands import Trace
 from engine.core.plan import Plan
 from engine.core.words import EXITS, in_words
+from engine.delivery.life import Moment
 from engine.store import deliveries, effects, pool, traces
 from engine.store.deliveries import Delivery
 from engine.store.effects import Effect
@@ -46,7 +57,14 @@ class Explanation:
 
 
 def explain(
-    enrolment: Annotated[str, typer.Argument(help="Its id, or JOURNEY/ID as Temporal's UI shows it.")],
+    enrolment: Annotated[
+        str,
+        typer.Argument(help="Its id, or JOURNEY/ID as Temporal's UI shows it; or `message`, and a message."),
+    ],
+    message: Annotated[
+        str | None,
+        typer.Argument(help="After `message`: ENROLMENT/STEP, or the id that the provider gave it."),
+    ] = None,
     temporal: Annotated[
         str | None,
         typer.Option("--temporal", help="HOST:PORT of Temporal; else TEMPORAL_ADDRESS, else this machine."),
@@ -54,7 +72,9 @@ def explain(
     project: ProjectOption = None,
     format: FormatOption = Format.text,
 ) -> None:
-    """Print the trace of one enrolment in words: every step, each message or why there was none."""
+    """Print the trace of one enrolment in words, or the whole life of one message and why it was so."""
+    if message is not None or enrolment == "message":
+        return _message(enrolment, message, format)
 
     async def work(database: AsyncEngine) -> Explanation:
         async with database.connect() as connection:
@@ -74,6 +94,23 @@ def explain(
         print_json(_data(found))
     else:
         say(_lines(found))
+
+
+def _message(word: str, id: str | None, format: Format) -> None:
+    if word != "message" or id is None:
+        refuse(
+            "explain", "expected an enrolment, or `message` and a message: `explain message ENROLMENT/STEP`"
+        )
+
+    async def work(database: AsyncEngine) -> tuple[Delivery, list[Moment]]:
+        async with database.connect() as connection:
+            return await read_life(connection, id)
+
+    row, moments = on_database("explain", work)
+    if format is Format.json:
+        print_json(life_data(row, moments))
+    else:
+        say(life_lines(row, moments))
 
 
 def _in_pool(found: Explanation, rows: Sequence[Row]) -> Explanation:

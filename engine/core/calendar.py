@@ -8,6 +8,7 @@ forward) moves to the first that does; one that comes twice is the first. Vector
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 DAY = timedelta(days=1)
@@ -21,6 +22,7 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
+@lru_cache(maxsize=256)
 def parse_time(text: str) -> time:
     """`HH:MM` or `HH:MM:SS`; `24:00` is the end of the day and reads as midnight."""
     hours, minutes, *rest = (int(part) for part in text.split(":"))
@@ -59,6 +61,12 @@ def _allowed(day: date, days: tuple[int, ...]) -> bool:
     return not days or day.isoweekday() in days
 
 
+def _between(local: datetime, start: time, end: time) -> bool:
+    """Whether the clock shows a time in the window. Where the clock shows it twice this says little."""
+    shown = local.time()
+    return start <= shown < end if start < end else shown >= start or shown < end
+
+
 def next_time(now: datetime, clock: str, days: tuple[int, ...], zone_name: str) -> datetime:
     """The next such local moment, strictly later than `now`."""
     zone = zone_of(zone_name)
@@ -80,7 +88,10 @@ def next_opening(now: datetime, opens: str, closes: str, days: tuple[int, ...], 
     """
     zone = zone_of(zone_name)
     start, end = parse_time(opens), parse_time(closes)
-    day = now.astimezone(zone).date() - DAY
+    local = now.astimezone(zone)
+    if not days and not local.fold and _between(local, start, end):
+        return now
+    day = local.date() - DAY
     for _ in range(17):
         if _allowed(day, days):
             opening = at_local(day, start, zone)
@@ -102,7 +113,10 @@ def end_of_window(
     """
     zone = zone_of(zone_name)
     start, end = parse_time(opens), parse_time(closes)
-    day = now.astimezone(zone).date() - DAY
+    local = now.astimezone(zone)
+    if not days and not local.fold and not _between(local, start, end):
+        return None
+    day = local.date() - DAY
     over: datetime | None = None
     for _ in range(10):
         if _allowed(day, days):

@@ -47,6 +47,10 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 """In the order in which their reasons win."""
 
+FOR_ALL_CHANNELS: Final[frozenset[Rule]] = frozenset(
+    {not_held_out, not_over, not_late, at_best_time, outside_quiet_hours}
+)
+"""They say of each channel of a message what they say of the first that they are asked about."""
 NOBODY: Final = Profile()
 ABOUT_NO_CHANNEL: Final = ("exit_seen", "late")
 """Reasons for which no channel was looked at."""
@@ -62,7 +66,8 @@ def decide(
 
     Of one customer's requests the most important is judged first, and what it takes counts for the others.
     """
-    if not any(request.policy.caps for request in requests):
+    rules = _in_force(requests, settings, rules)
+    if within_caps not in rules:
         return [
             _verdict(request, profiles.get(request.profile_id, NOBODY), settings, rules)
             for request in requests
@@ -78,6 +83,21 @@ def decide(
         if asked[request.profile_id] > 1 and (taken := _taken(request, found)) is not None:
             known[request.profile_id] = replace(profile, uses=(*profile.uses, taken))
     return [verdicts[place] for place in range(len(requests))]
+
+
+def _in_force(requests: Sequence[Request], settings: Settings, rules: Sequence[Rule]) -> list[Rule]:
+    """Less those that can say nothing of any of these messages."""
+    policies = {id(request.policy): request.policy for request in requests}.values()
+    idle: set[Rule] = set()
+    if not any(policy.caps for policy in policies):
+        idle.add(within_caps)
+    if all(policy.quiet_hours is None for policy in policies):
+        idle.add(outside_quiet_hours)
+    if not settings.hours:
+        idle.add(within_hours)
+    if not any(request.best_time for request in requests):
+        idle.add(at_best_time)
+    return [rule for rule in rules if rule not in idle]
 
 
 def _taken(request: Request, found: Verdict) -> Use | None:
@@ -98,6 +118,8 @@ def _verdict(request: Request, profile: Profile, settings: Settings, rules: Sequ
     for channel in request.channels:
         found = _finding(request, channel, profile, settings, rules)
         if found is None:
+            if not opened:
+                rules = [rule for rule in rules if rule not in FOR_ALL_CHANNELS]
             opened.append(channel)
             continue
         until = None if isinstance(found, Closed) else found.until

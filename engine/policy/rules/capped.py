@@ -7,7 +7,6 @@ more important journey, counts as gone out at the instant it waits for: the last
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -45,46 +44,46 @@ def _is_about(cap: Cap, request: Request, channel: str) -> bool:
     return request.category == (cap.category or "marketing") and cap.channel in (None, channel)
 
 
-def _counted(cap: Cap, request: Request, channel: str, profile: Profile) -> Iterator[Use]:
-    category = cap.category or "marketing"
-    wanted = cap.channel or (channel if cap.per == "channel" else None)
-    for use in profile.uses:
-        if (
-            use.category == category
-            and (wanted is None or use.channel in (wanted, ANY))
-            and (cap.per != "journey" or use.journey == request.journey)
-            and (use.waits_as is None or use.waits_as < request.rank)
-            and not (request.key and use.key == request.key)
-        ):
-            yield use
-
-
-def _span(cap: Cap, request: Request, profile: Profile) -> tuple[datetime, datetime]:
-    """The uses strictly between the two count. What went out by another hand a little later counts too."""
+def _counted(cap: Cap, request: Request, channel: str, profile: Profile) -> list[Use]:
+    """What takes a place of this cap. What went out by another hand a little later counts too."""
     if cap.calendar is not None:
-        begins, ends = period_of(request.at, cap.calendar, profile.time_zone)
-        return begins - timedelta(microseconds=1), ends
-    within = cap.within or timedelta(0)
-    return request.at - within, request.at + within
+        begins, before = period_of(request.at, cap.calendar, profile.time_zone)
+        after = begins - timedelta(microseconds=1)
+    else:
+        within = cap.within or timedelta(0)
+        after, before = request.at - within, request.at + within
+    found = [use for use in profile.uses if after < use.at < before]
+    if not found:
+        return found
+    category, key, rank = cap.category or "marketing", request.key, request.rank
+    wanted = cap.channel or (channel if cap.per == "channel" else None)
+    journey = request.journey if cap.per == "journey" else None
+    return [
+        use
+        for use in found
+        if use.category == category
+        and (wanted is None or use.channel in (wanted, ANY))
+        and (journey is None or use.journey == journey)
+        and (use.waits_as is None or use.waits_as < rank)
+        and not (key and use.key == key)
+    ]
 
 
 def _full_until(cap: Cap, request: Request, channel: str, profile: Profile) -> datetime | None:
     """When a place is free again, if none is; `NEVER` if there never is one."""
     if cap.most == 0:
         return NEVER
-    after, before = _span(cap, request, profile)
-    taken = [use.at for use in _counted(cap, request, channel, profile) if after < use.at < before]
+    taken = _counted(cap, request, channel, profile)
     if len(taken) < cap.most:
         return None
     if cap.calendar is not None:
-        return before
-    taken.sort()
-    return taken[len(taken) - cap.most] + (cap.within or timedelta(0))
+        return period_of(request.at, cap.calendar, profile.time_zone)[1]
+    instants = sorted(use.at for use in taken)
+    return instants[len(instants) - cap.most] + (cap.within or timedelta(0))
 
 
 def _saw(cap: Cap, request: Request, channel: str, profile: Profile, free_at: datetime) -> dict[str, object]:
-    after, before = _span(cap, request, profile)
-    sent = [use for use in _counted(cap, request, channel, profile) if after < use.at < before]
+    sent = _counted(cap, request, channel, profile)
     saw: dict[str, object] = {"per": cap.per, "category": cap.category or "marketing", "most": cap.most}
     if cap.channel is not None:
         saw["channel"] = cap.channel

@@ -88,6 +88,14 @@ async def test_deliveries_are_filtered_and_paged(shop: Shop, reader: httpx.Async
     assert (await reader.get("/deliveries", params={"state": "bounced"})).json()["items"] == []
 
 
+async def test_a_message_tells_its_life(shop: Shop, reader: httpx.AsyncClient) -> None:
+    got = (await reader.get(f"/messages/{shop.live}/coupon-reminder")).json()
+    assert (got["step"], got["why"]) == ("coupon-reminder", [])
+    assert [each["what"] for each in got["life"]] == ["asked", "claimed"]
+    assert "coupon-reminder" in got["life"][0]["words"]
+    assert (await reader.get("/messages/nothing/here")).status_code == 404
+
+
 async def test_a_journey_tells_its_numbers(shop: Shop, reader: httpx.AsyncClient) -> None:
     listed = (await reader.get("/journeys")).json()["items"]
     assert [(each["name"], each["status"], each["under_way"]) for each in listed] == [

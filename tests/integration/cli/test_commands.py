@@ -18,8 +18,9 @@ from engine.core.commands import Trace
 from engine.ingest.crowds import Crowds
 from engine.ingest.intake import accept
 from engine.ingest.router import Router
-from engine.store import crowds, outbox, traces
+from engine.store import crowds, deliveries, enrolments, outbox, traces
 from engine.store.database import open_database
+from engine.store.deliveries import NewDelivery, Settlement
 from engine.store.outbox import OutboxMessage
 
 NOWHERE = "127.0.0.1:1"
@@ -153,6 +154,40 @@ def test_an_enrolment_is_explained_from_the_database_when_temporal_is_away(
     assert NOWHERE in told["note"]
     assert "`cool-off` began (waits 1h)" in kairos("explain", one["enrolment_id"], text=True)
     assert "there is no enrolment" in kairos("explain", "welcome/nothing", code=2)
+
+
+def test_a_message_is_explained_with_what_its_rules_went_by(kairos: Kairos, on_database: OnDatabase) -> None:
+    kairos("apply")
+    on_database(a_visit)
+    (one,) = kairos("enrolments")
+    at = datetime.fromisoformat(one["entered_at"])
+    said = [
+        {
+            "at": at.isoformat(),
+            "verdict": "skip",
+            "rules": [{"channel": "sms", "reason": "capped", "saw": {"most": 3, "sent": 3}}],
+        }
+    ]
+
+    async def skipped(database: AsyncEngine) -> None:
+        async with database.begin() as connection:
+            row = (await enrolments.get_batch(connection, [one["enrolment_id"]]))[one["enrolment_id"]]
+            new = NewDelivery(
+                row.id, "hello", row.entry_month, "k", row.journey, row.profile_id, at, template="hi"
+            )
+            claimed = await deliveries.claim_batch(connection, [new], "w")
+            done = Settlement(next(iter(claimed.mine)), 0, "skipped", reason="capped", why=said)
+            await deliveries.write_batch(connection, [(next(iter(claimed.mine.values())), done)], "w")
+
+    on_database(skipped)
+    message = f"{one['enrolment_id']}/hello"
+    told = kairos("explain", "message", message)
+    assert told["why"] == said
+    shown = kairos("explain", "message", message, text=True)
+    assert "sms stopped: frequency cap reached (most 3; sent 3)" in shown
+    assert "skipped: frequency cap reached" in shown
+    assert "there is no message" in kairos("explain", "message", "nothing", code=2)
+    assert "expected an enrolment" in kairos("explain", "message", code=2)
 
 
 def test_an_enrolment_is_cancelled_by_its_id(kairos: Kairos, on_database: OnDatabase) -> None:

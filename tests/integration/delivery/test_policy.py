@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from channels.errors import Rejected, Throttled, Unknown
+from channels.message import Message
+from channels.pacing import Outcome
 from channels.receipt import Reason
+from channels.testing.fakes import FakeAdapter
 from engine.core.inputs import Settled
-from engine.core.limits import Cap, Hours, Policy, QuietHours
+from engine.core.limits import Budget, Cap, Hours, Policy, QuietHours
 from engine.delivery import Retry, deliver
 from engine.language.installation import ChannelSettings
-from engine.store import merging
+from engine.store import budgets, merging
 
 from .conftest import AT, PLAIN, World, message
 
@@ -22,6 +27,19 @@ DAY = timedelta(days=1)
 ONE_A_DAY = Policy((Cap(1, DAY),))
 WAITS = replace(ONE_A_DAY, on_capped="defer", max_defer=timedelta(days=3))
 NIGHT = Policy(quiet_hours=QuietHours("22:00", "08:00"))
+
+
+class Stuck(FakeAdapter):
+    """Its call never comes back."""
+
+    def __init__(self, channel: str, **rest: Any) -> None:
+        super().__init__(channel, **rest)
+        self.reached = asyncio.Event()
+
+    async def send(self, messages: Sequence[Message]) -> Sequence[Outcome]:
+        self.reached.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody wakes it")
 
 
 @pytest.fixture
@@ -307,3 +325,30 @@ async def test_outside_its_hours_a_channel_is_passed_over_or_waited_for(scaled: 
     assert waits == Settled(
         "hi", "deferred", AT, reason="window", until=datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
     )
+
+
+async def test_a_worker_that_dies_during_a_call_leaves_its_place_taken(world: World) -> None:
+    world.policy = ONE_A_DAY
+    world.channels["sms"] = ChannelSettings(on_unknown="retry", budget=Budget(1))
+    stuck = Stuck("sms", capabilities=PLAIN)
+    world.adapters["sms"] = stuck
+    digest = world.plan(message(channels=("sms",)), message("second", channels=("sms",)))
+    person = await world.customer(digest)
+    dying = asyncio.create_task(deliver(world.worker("w1"), [world.order(person, digest)]))
+    await stuck.reached.wait()
+    dying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await dying
+    assert (await world.row(person)).state == "sending"
+    adapter = world.fake("sms", PLAIN)
+
+    [other] = await deliver(world.worker("w2"), [world.order(person, digest, "second")])
+    [again] = await deliver(world.worker("w1"), [world.order(person, digest)])
+
+    assert isinstance(other, Settled)
+    assert (other.result, other.reason) == ("skipped", "capped")
+    assert again == Settled("hi", "sent", AT, "sms")
+    assert len(adapter.taken) == 1
+    assert (await world.row(person)).units == 1
+    async with world.database.connect() as connection:
+        assert [units for _, _, units in await budgets.used(connection, AT - DAY)] == [1]
