@@ -92,6 +92,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         journey=job.order.journey,
         enrolment_id=job.order.enrolment_id,
         step=job.order.step,
+        attachments=turn.project.attachments.get(job.step.template, ()) if channel == "email" else (),
     )
     if refused is not None:
         turn.write(job, "claimed", refused, reason=job.closed[refused], raw=raw)

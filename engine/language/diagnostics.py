@@ -139,6 +139,7 @@ CODES: dict[str, str] = {
     "J618": "text part with nothing in it",
     "J619": "styles written into each message by itself",
     "J620": "value that a customer may not have",
+    "J621": "file or list of attachments that cannot be used",
     "J701": "policy that is not enforced in this version",
 }
 

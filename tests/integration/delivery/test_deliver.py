@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event as sa_event
 
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
-from channels.message import Message
+from channels.message import Attachment, Message
 from channels.outbox import OutboxAdapter
 from channels.port import Settings
 from channels.receipt import Accepted, Reason
@@ -593,4 +593,19 @@ async def test_a_variant_is_chosen_by_its_condition_and_named_on_the_delivery(
     assert row.template_variant == variant
     assert row.template_digest == (await world.worker().project()).templates.digest(
         "tiered", "sms", Folder(variant)
+    )
+
+
+async def test_a_mail_carries_its_files_and_a_text_made_of_its_html(world: World) -> None:
+    adapter = world.fake("email")
+    digest = world.plan(message(template="menu", channels=("email",)))
+    enrolment = await world.customer(digest)
+
+    await deliver(world.worker(), [world.order(enrolment, digest)])
+
+    (sent,) = adapter.attempts
+    assert sent.parts["text"] == "Here it is. Tea"
+    assert sent.attachments == (
+        Attachment("Menu.pdf", "application/pdf", b"%PDF"),
+        Attachment("logo.png", "image/png", b"PNG", "logo.png"),
     )
