@@ -57,6 +57,8 @@ attachments:
 """,
     "templates/_files/menu.pdf": "base64:JVBERg==",
     "templates/_files/logo.png": "base64:UE5H",
+    "templates/hungry/sms.text.j2": "{% include 'rounds' %}",
+    "templates/_blocks/rounds.text.j2": "{% for i in range(trigger.rounds) %}{{ ().__class__ }}{% endfor %}x",
     "templates/broken/sms.text.j2": "Your cart {{ trigger.cart_id }}",
 }
 

@@ -609,3 +609,21 @@ async def test_a_mail_carries_its_files_and_a_text_made_of_its_html(world: World
         Attachment("Menu.pdf", "application/pdf", b"%PDF"),
         Attachment("logo.png", "image/png", b"PNG", "logo.png"),
     )
+
+
+async def test_a_template_without_end_or_after_python_costs_its_own_customer_alone(world: World) -> None:
+    adapter = world.fake("sms")
+    digest = world.plan(message(template="hungry"))
+    rounds = (0, 1, 10**9)  # nothing to do, Python's insides, a loop without end
+    people = [await world.customer(digest, trigger={"rounds": each}) for each in rounds]
+
+    answers = await deliver(world.worker(), [world.order(each, digest) for each in people])
+
+    assert [(answer.result, answer.reason) for answer in answers if isinstance(answer, Settled)] == [
+        ("sent", None),
+        ("skipped", "render"),
+        ("skipped", "render"),
+    ]
+    assert [sent.parts["text"] for sent in adapter.attempts] == ["x"]
+    raw = (await world.row(people[2])).raw
+    assert "10,000" in raw["detail"]
