@@ -19,6 +19,16 @@ class Brand:
     address: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that an e-mail carries. `content_id`: a picture that its HTML shows as `cid:…`."""
+
+    name: str
+    content_type: str
+    content: bytes = field(repr=False)
+    content_id: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One rendered message. Its repr shows ids only: address, content and links are personal.
@@ -44,6 +54,8 @@ class Message:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Further headers where the channel has any, such as `List-Id`."""
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    attachments: tuple[Attachment, ...] = field(default=(), repr=False)
+    """For e-mail; other channels have none."""
 
     def __post_init__(self) -> None:
         if not _KEY.fullmatch(self.key):

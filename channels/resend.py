@@ -11,6 +11,8 @@ idempotent. Callbacks are signed as by Svix, which Standard Webhooks was made fr
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import hashlib
 import hmac
 import json
@@ -28,7 +30,7 @@ from channels.codes import DOWN, PERHAPS, Meaning, Trouble, later, meaning, refu
 from channels.errors import Rejected, Unknown
 from channels.http import Answer, HttpClient, Url
 from channels.inbound import Call, Forged, Heard, Inbound
-from channels.message import Message
+from channels.message import Attachment, Message
 from channels.pacing import Outcome, alike_together, each
 from channels.port import Adapter, Capabilities, Settings
 from channels.receipt import Accepted, DeliveryState, Reason, Receipt
@@ -136,8 +138,19 @@ class ResendAdapter(Adapter):
             self.capabilities = replace(self.capabilities, idempotent=False)  # type: ignore[misc]
 
     async def send(self, messages: Sequence[Message]) -> Sequence[Outcome]:
-        if self.settings.batch == 1:
+        if self.settings.batch == 1 or all(message.attachments for message in messages):
             return await each(messages, self._one, pacer=self.pacer, at_once=self.settings.connections)
+        # Sent in a batch, a mail would lose what it carries (resend.com/docs/dashboard/emails/attachments).
+        carrying = [message for message in messages if message.attachments]
+        if carrying and len(carrying) < len(messages):
+            others = [message for message in messages if not message.attachments]
+            found = await asyncio.gather(self.send(carrying), self.send(others))
+            outcomes = {
+                message.key: outcome
+                for sent, told in zip((carrying, others), found, strict=True)
+                for message, outcome in zip(sent, told, strict=True)
+            }
+            return [outcomes[message.key] for message in messages]
         mails: dict[str, dict[str, Any]] = {}
 
         def written(message: Message) -> None:
@@ -227,6 +240,8 @@ class ResendAdapter(Adapter):
         }
         if html is not None:
             mail["html"] = html
+        if message.attachments:
+            mail["attachments"] = [_attachment(each) for each in message.attachments]
         if self.settings.reply_to is not None:
             mail["reply_to"] = self.settings.reply_to
         if headers:
@@ -270,6 +285,17 @@ class ResendAdapter(Adapter):
 
     async def close(self) -> None:
         await self._http.close()
+
+
+def _attachment(attached: Attachment) -> dict[str, str]:
+    found = {
+        "filename": attached.name,
+        "content": base64.b64encode(attached.content).decode(),
+        "content_type": attached.content_type,
+    }
+    if attached.content_id is not None:
+        found["content_id"] = attached.content_id
+    return found
 
 
 def _named(name: str, address: str) -> str:

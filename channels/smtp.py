@@ -30,7 +30,7 @@ from aiosmtplib.errors import SMTPException, SMTPResponseException
 from pydantic import Field, FilePath, SecretStr, field_validator
 
 from channels.errors import ConfigurationError, Rejected, Throttled, Unavailable, Unknown
-from channels.message import Message
+from channels.message import Attachment, Message
 from channels.pacing import Outcome, each
 from channels.port import Adapter, Capabilities, Settings
 from channels.receipt import Accepted, Reason
@@ -354,7 +354,27 @@ def compose(message: Message, recipient: str, sender: str, reply_to: str | None 
     mail.set_content(text, cte="quoted-printable")
     if html is not None:
         mail.add_alternative(html, subtype="html", cte="quoted-printable")
+    _attach(mail, message.attachments)
     return mail
+
+
+def _attach(mail: EmailMessage, attachments: Sequence[Attachment]) -> None:
+    shown = mail.get_body(("html",))
+    for file in sorted(attachments, key=lambda file: file.content_id is None):
+        maintype, _, subtype = file.content_type.partition("/")
+        if _LINE_BREAK.search(file.name) or _LINE_BREAK.search(file.content_id or "") or not subtype:
+            raise Rejected(Reason.CONTENT, "an attachment with a malformed name or type")
+        if file.content_id is not None and isinstance(shown, EmailMessage):
+            shown.add_related(
+                file.content,
+                maintype,
+                subtype,
+                cid=f"<{file.content_id}>",
+                filename=file.name,
+                disposition="inline",
+            )
+        else:
+            mail.add_attachment(file.content, maintype, subtype, filename=file.name)
 
 
 def _local_id(key: str) -> str:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from channels.message import Brand, Message
 from engine.content.shown import Preview
-from engine.language.installation import Installation
+from engine.delivery.ports import LiveProject
 from engine.store import clock
 from workers.live import open_adapters
 
@@ -30,7 +30,7 @@ def marked(found: Preview) -> dict[str, str]:
 
 
 async def send_trial(
-    database: AsyncEngine, installation: Installation, message: str, found: Preview, address: str
+    database: AsyncEngine, project: LiveProject, message: str, found: Preview, address: str
 ) -> Outcome:
     """Sends what was rendered to this address; what the provider says to it.
 
@@ -39,7 +39,7 @@ async def send_trial(
     """
     async with database.connect() as connection:
         at = (await clock.load(connection)).now()
-    brand = installation.brand
+    brand = project.installation.brand
     trial = Message(
         key=f"test-{uuid4().hex}",
         channel=found.channel,
@@ -49,6 +49,7 @@ async def send_trial(
         at=at,
         category="transactional",
         brand=Brand(brand.get("name"), brand.get("address")),
+        attachments=project.attachments.get(message, ()) if found.channel == "email" else (),
     )
-    async with open_adapters(database, installation, (found.channel,)) as adapters:
+    async with open_adapters(database, project.installation, (found.channel,)) as adapters:
         return (await adapters[found.channel].send([trial]))[0]

@@ -226,11 +226,13 @@ def _send(project: Project, message: str, found: Preview, address: str) -> bool:
     from channels.errors import ConfigurationError
     from channels.receipt import Accepted
     from engine.cli.session import CommandError, on_database
+    from engine.delivery.live_project import live_project
     from workers.trial import send_trial
 
     async def work(database: AsyncEngine) -> bool:
         try:
-            outcome = await send_trial(database, project.installation, message, found, address)
+            live = live_project(project.templates, project.catalogue, project.installation)
+            outcome = await send_trial(database, live, message, found, address)
         except ConfigurationError as error:
             raise CommandError(str(error)) from None
         if isinstance(outcome, Accepted):

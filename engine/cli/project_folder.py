@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
+
+from engine.language.attachments import BINARY, MOST_BYTES
 
 MARKER = "kairos.yaml"
 LARGEST = 1_000_000
@@ -40,14 +43,22 @@ def find_project(folder: Path | None = None, *, start: Path | None = None) -> Pa
 def read_project(folder: Path) -> dict[str, str]:
     """Path inside the folder, with `/`, to text, of everything that belongs to a project.
 
-    Bytes that are not UTF-8 come as U+FFFD, a NUL before the first, for the checker to report.
+    What messages attach comes as base64. Elsewhere bytes that are not UTF-8 come as U+FFFD, a NUL before the
+    first, for the checker to report.
     """
     files = {MARKER: _read(folder / MARKER)} if (folder / MARKER).is_file() else {}
     for name, endings in _FOLDERS.items():
         for path in sorted(_files(folder / name)):
             if path.name.endswith(endings):
                 files[path.relative_to(folder).as_posix()] = _read(path)
+    for path in sorted(_files(folder / "templates" / "_files")):
+        files[path.relative_to(folder).as_posix()] = _read_bytes(path)
     return files
+
+
+def _read_bytes(path: Path) -> str:
+    with path.open("rb") as file:
+        return BINARY + base64.b64encode(file.read(MOST_BYTES + 1)).decode()
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -57,8 +57,8 @@ def shown(
     """
     channels = templates.channels(message)
     if not channels:
-        names = ", ".join(templates.messages()) or "none"
-        raise NotThere(f"there is no message `{message}`; there are: {names}")
+        known = ", ".join(templates.messages()) or "none"
+        raise NotThere(f"there is no message `{message}`; there are: {known}")
     if wanted.channel is not None and wanted.channel not in channels:
         raise NotThere(f"`{message}` is not there for {wanted.channel}; it is for {', '.join(channels)}")
     if wanted.locale is not None and canonical(wanted.locale) is None:

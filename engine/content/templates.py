@@ -11,7 +11,7 @@ from typing import Any, Final
 from engine.content.assemble import Assembly, assemble
 from engine.content.errors import RenderError
 from engine.content.made import ENVIRONMENTS, Made, kind_of, make, make_text
-from engine.content.parts import GENERIC, OWN, Folder, part_of, template_path
+from engine.content.parts import FILES, GENERIC, OWN, Folder, part_of, template_path
 from engine.core.locales import fall_back
 
 KEPT: Final = {"locale": "text"}
@@ -137,9 +137,19 @@ class TemplateSet:
             sources = [[part, self.files[path]] for part, path in parts.items()]
             shared = {each for path in parts.values() for each in self.assembly(path).shared}
             sources += [[path, self.files[path]] for path in sorted(shared)]
+            if channel == "email":
+                sources += [[path, self.files[path]] for path in self._attached(message)]
             known = sha256(json.dumps(sources).encode()).hexdigest()
             self._digests[place] = known
         return known
+
+    def _attached(self, message: str) -> list[str]:
+        listing = f"templates/{message}/attachments.yaml"
+        if listing not in self.files:
+            return []
+        text = self.files[listing]
+        named = (each for each in self.files if each.startswith(FILES) and each.removeprefix(FILES) in text)
+        return [listing, *sorted(named)]
 
     def render(
         self, message: str, channel: str, context: Mapping[str, Any], variants: Iterable[str] = ()

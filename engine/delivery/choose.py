@@ -119,6 +119,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
         step=job.order.step,
         unsubscribe_url=links.one_click,
         metadata={"locale": job.enrolment.profile.locale or turn.project.installation.locale},
+        attachments=turn.project.attachments.get(job.step.template, ()) if channel == "email" else (),
     )
     job.message = message = routed(turn, job, message)
     closes_at = turn.ports.adapters[channel].closes_at(message)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import mimetypes
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from channels.message import Attachment
 from engine.content import TemplateSet
 from engine.delivery.ports import LiveProject
+from engine.language.attachments import Attached, content_of, read_attachments
 from engine.language.catalogue import Catalogue, read_catalogue
 from engine.language.installation import Installation, read_installation
 from engine.language.loader import load
@@ -24,7 +27,17 @@ def live_project(
     """The project with these templates, path to text."""
     variants = read_variants(templates)
     found = TemplateSet(templates, installation.locale, names_of(variants))
-    return LiveProject(found, catalogue, installation, variants)
+    listed = read_attachments(templates)
+    attachments = {message: tuple(_attachments(templates, each)) for message, each in listed.items()}
+    return LiveProject(found, catalogue, installation, variants, attachments)
+
+
+def _attachments(templates: Mapping[str, str], listed: Iterable[Attached]) -> Iterator[Attachment]:
+    for each in listed:
+        content = content_of(templates, each)
+        if content is not None:
+            kind = mimetypes.guess_type(each.file)[0] or "application/octet-stream"
+            yield Attachment(each.name, kind, content, each.file if each.inline else None)
 
 
 def of_stored(stored: StoredProject) -> LiveProject:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from channels.message import Attachment
 from channels.port import Adapter
 from engine.content import TemplateSet
 from engine.core.commands import Trace
@@ -89,6 +90,8 @@ class LiveProject:
     catalogue: Catalogue
     installation: Installation
     variants: Variants = field(default_factory=dict)
+    attachments: Mapping[str, tuple[Attachment, ...]] = field(default_factory=dict, repr=False)
+    """Message to what its e-mails carry."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from engine.customers import facts as customers
 from engine.delivery.facts import computed_in, conditions_in, needs_of, template_context, variants_for
 from engine.delivery.ports import LiveProject
 from engine.ingest.conditions import trigger_facts
+from engine.language.addresses import KINDS
 from engine.language.types import Value
 from engine.store import enrolments, plans
 from engine.store.enrolments import Enrolment, Filter
@@ -64,7 +65,7 @@ async def seen_by(
                 "links": sample_links(project.installation.links.base_url),
             },
             variants_for(each, project, message),
-            "no trigger" if last is None else f"trigger of enrolment {last[0].id}",
+            "without a trigger" if last is None else f"with the trigger of enrolment {last[0].id}",
         )
         for each, last in zip(facts, found, strict=True)
     ]
@@ -90,19 +91,30 @@ async def _latest(
     return None
 
 
+class SampleItem(dict[str, Any]):
+    """Something of which nothing is declared: whatever is asked of it has its name for its value."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> str:
+        return f"‹{name}›"
+
+
 def sample_of(project: LiveProject, at: datetime) -> Mapping[str, Any]:
     """What a template sees of nobody in particular: each declared name stands for its value."""
-    samples: dict[str, Any] = {"number": 100, "boolean": True, "date": at.date(), "datetime": at, "list": []}
+    items = [SampleItem(), SampleItem()]
+    samples: dict[str, Any] = {"number": 100, "boolean": True, "date": at.date(), "datetime": at}
+    samples |= {"list": items, "object": items[0]}
     catalogue = project.catalogue
-    declared = {name: about.type for name, about in catalogue.profile.items()}
+    declared = dict.fromkeys(KINDS, "text")
+    declared |= {name: about.type for name, about in catalogue.profile.items()}
     events = {
         name: about.type for event in catalogue.events.values() for name, about in event.properties.items()
     }
 
     def values(types: Mapping[str, str]) -> dict[str, Any]:
-        return {
-            name: samples.get(kind, {} if kind == "object" else f"‹{name}›") for name, kind in types.items()
-        }
+        return {name: samples.get(kind, f"‹{name}›") for name, kind in types.items()}
 
     event = values(events) | {"name": "‹event›", "id": "‹id›", "occurred_at": at}
     return {

@@ -145,6 +145,7 @@ CODES: dict[str, str] = {
     "J618": "text part with nothing in it",
     "J619": "styles written into each message by itself",
     "J620": "value that a customer may not have",
+    "J621": "file or list of attachments that cannot be used",
     "J702": "cap or budget of two kinds at once",
     "J703": "hours that never end",
     "J704": "part of a policy that does nothing",

@@ -10,6 +10,7 @@ from engine.core.plan import Plan
 from engine.language.actions import ActionSignature
 from engine.language.adapter_settings import SettingChecker
 from engine.language.audience_rules import AudienceAdapters
+from engine.language.attachments import check_attachments, check_pictures, message_with_attachments
 from engine.language.catalogue import Catalogue, read_catalogue
 from engine.language.checker import anywhere, check_journey, enterable
 from engine.language.compiler import compile_journey
@@ -22,7 +23,7 @@ from engine.language.policy_rules import check_policies
 from engine.language.scenario_rules import check_scenarios
 from engine.language.scenarios import ScenarioFile, read_scenarios
 from engine.language.schema import JOURNEY
-from engine.language.schema_content import VARIANTS
+from engine.language.schema_content import ATTACHMENTS, VARIANTS
 from engine.language.schema_folder import CATALOGUE, INSTALLATION, SCENARIOS
 from engine.language.shapes import Object
 from engine.language.templating import ContentSetting, TemplateChecker, TemplateUse, check_templates
@@ -91,6 +92,15 @@ def check_project(
             reporters.append(reporter)
             check_variants(root, tuple(templates), message, reporter)
 
+    pictures: list[Diagnostic] = []
+    for path in sorted(templates):
+        message = message_with_attachments(path)
+        if message is not None:
+            root, reporter = _read(files, path, ATTACHMENTS, needed=True)
+            reporters.append(reporter)
+            check_attachments(root, templates, reporter)
+            pictures += check_pictures(message, root, templates)
+
     journeys: dict[str, tuple[Mapping, Reporter]] = {}
     for path in sorted(files):
         name = journey_name(path)
@@ -135,7 +145,7 @@ def check_project(
     for message in variants.keys() - {use.message for use in uses}:
         check_conditions(variants[message][0], anywhere(words), variants[message][1])
     found = [each for reporter in reporters for each in reporter.found]
-    found += strays(files)
+    found += [*strays(files), *pictures]
     if template_checker is not None:
         names = {message: tuple(v.name for v in variants_in(root)) for message, (root, _) in variants.items()}
         setting = ContentSetting(installation, names)

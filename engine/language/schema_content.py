@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 from engine.language.schema import EXPRESSION
-from engine.language.shapes import Field, Listing, Number, Object, Text
+from engine.language.shapes import Boolean, Field, Listing, Number, Object, Text
 
 LONGEST = Field(Number(1, 100_000, whole=True), "characters of a text, or items of a list, at most")
 """Of a property or an attribute."""
+
+ATTACHMENTS = Object(
+    "what an e-mail carries beside its text",
+    {
+        "attachments": Field(
+            Listing(
+                Object(
+                    "a file",
+                    {
+                        "file": Field(Text("text"), "its path below `templates/_files/`", needed=True),
+                        "name": Field(Text("label"), "what the customer sees", default="its own name"),
+                        "inline": Field(
+                            Boolean(), "a picture that the HTML shows as `cid:FILE`", default="false"
+                        ),
+                    },
+                ),
+                least=1,
+            ),
+            "files below `templates/_files/`",
+            needed=True,
+        ),
+    },
+)
 
 CONTENT = Object(
     "what `kairos check` asks of messages",

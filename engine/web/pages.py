@@ -209,8 +209,8 @@ async def show_preview(
     async with services(request).database.connect() as connection:
         page = await previews.preview_page(connection, message, wanted, clean["customer"])
     width = width if width in previews.WIDTHS else "desktop"
-    about = {"widths": previews.WIDTHS, "width": width, "asked": {**clean, "width": width}}
-    return _page(request, "preview.html", page=page, **about)
+    asked = {**clean, "width": width}
+    return _page(request, "preview.html", page=page, widths=previews.WIDTHS, width=width, asked=asked)
 
 
 async def _picture(connection: AsyncConnection, digest: str | None) -> str | None:

@@ -44,6 +44,7 @@ BASE = {
     "templates/hello/email.subject.j2": "Hello",
     "templates/hello/gold/sms.text.j2": "Hello",
     "templates/_blocks/greeting.text.j2": "Hello",
+    "templates/_files/menu.txt": "base64:SGVsbG8=",
 }
 J = "journeys/j.yaml"
 HEAD = "journey: j\ntrigger: {event: order.paid}\n"
@@ -88,6 +89,7 @@ FRAMES: dict[str, tuple[str, str]] = {
     "text": ("templates/hello/sms.text.j2", "<>"),
     "json": ("templates/hello/wechat.json.j2", "<>"),
     "html": ("templates/hello/email.html.j2", "<>"),
+    "attachments": ("templates/hello/attachments.yaml", "<>"),
     "variants": ("templates/hello/variants.yaml", "<>"),
 }
 WHERE = {
@@ -117,6 +119,7 @@ WHERE = {
     "text": "J601 J602 J603 J607 J609 J620",
     "html": "J618 J619",
     "variants": "J608",
+    "attachments": "J621",
     "json": "J606 J614",
 }
 FRAME_OF = {code: frame for frame, codes in WHERE.items() for code in codes.split()}

@@ -146,7 +146,7 @@ async def test_messages_are_previewed_as_a_customer_would_get_them(
     channel = listed.split("?channel=")[1].split('"')[0]
     page = await pages.get(f"/preview/{name}", params={"channel": channel, "customer": "c-17"})
     assert page.status_code == 200
-    assert "trigger of enrolment" in page.text
+    assert "with the trigger of enrolment" in page.text
     assert "version <code>" in page.text
     nobody = await pages.get(f"/preview/{name}", params={"customer": ATTACK, "locale": ATTACK})
     assert "this leads to nobody" in nobody.text

@@ -25,7 +25,7 @@ def test_a_customer_of_the_database_sees_the_message_with_its_last_trigger(
     )
     (found,) = kairos("preview", "hello", "--profile", "c1")
     assert found["customer"] == "c1"
-    assert found["note"].startswith("trigger of enrolment")
+    assert found["note"].startswith("with the trigger of enrolment")
     assert found["messages"][0]["parts"]["text"] == "Hello page.viewed, c1"
     assert "nobody is known as c-9" in kairos("preview", "hello", "--profile", "c-9", code=2)
     assert "no segment `vips`" in kairos("preview", "hello", "--segment", "vips", code=2)

@@ -13,14 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from channels.port import Adapter, Capabilities
 from channels.testing.fakes import FakeAdapter
-from engine.content import TemplateSet
 from engine.core.identity import delivery_key
 from engine.core.limits import NO_POLICY, Policy
 from engine.core.plan import Condition, Effect, Goal, Message, Plan, Step, Trigger
 from engine.delivery import DeliveryPorts, LiveProject, Order
+from engine.delivery.live_project import live_project
 from engine.language.catalogue import Catalogue, EventType, Property
 from engine.language.installation import AudienceSettings, ChannelSettings, Installation
-from engine.language.variants import names_of, read_variants
 from engine.store import consents, deliveries, enrolments, events, profiles, tables, workers
 from engine.store.consents import Consent
 from engine.store.database import open_database
@@ -51,6 +50,17 @@ FILES = {
 variants:
   - {name: gold, where: 'count("order.paid", "30d") > 1'}
 """,
+    "templates/menu/email.subject.j2": "Our menu",
+    "templates/menu/email.html.j2": "<p>Here it is. <img src='cid:logo.png' alt='Tea'></p>",
+    "templates/menu/attachments.yaml": """
+attachments:
+  - {file: menu.pdf, name: Menu.pdf}
+  - {file: logo.png, inline: true}
+""",
+    "templates/_files/menu.pdf": "base64:JVBERg==",
+    "templates/_files/logo.png": "base64:UE5H",
+    "templates/hungry/sms.text.j2": "{% include 'rounds' %}",
+    "templates/_blocks/rounds.text.j2": "{% for i in range(trigger.rounds) %}{{ ().__class__ }}{% endfor %}x",
     "templates/broken/sms.text.j2": "Your cart {{ trigger.cart_id }}",
 }
 
@@ -86,9 +96,7 @@ class World:
                 priorities=self.priorities,
                 audiences=self.audiences,
             )
-            variants = read_variants(FILES)
-            templates = TemplateSet(FILES, "en", names_of(variants))
-            return LiveProject(templates, self.catalogue, installation, variants)
+            return live_project(FILES, self.catalogue, installation)
 
         async def plan(digest: str) -> Plan:
             return self.plans[digest]

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event as sa_event
 
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
-from channels.message import Message
+from channels.message import Attachment, Message
 from channels.outbox import OutboxAdapter
 from channels.port import Settings
 from channels.receipt import Accepted, Reason
@@ -594,3 +594,36 @@ async def test_a_variant_is_chosen_by_its_condition_and_named_on_the_delivery(
     assert row.template_digest == (await world.worker().project()).templates.digest(
         "tiered", "sms", Folder(variant)
     )
+
+
+async def test_a_mail_carries_its_files_and_a_text_made_of_its_html(world: World) -> None:
+    adapter = world.fake("email")
+    digest = world.plan(message(template="menu", channels=("email",)))
+    enrolment = await world.customer(digest)
+
+    await deliver(world.worker(), [world.order(enrolment, digest)])
+
+    (sent,) = adapter.attempts
+    assert sent.parts["text"] == "Here it is. Tea"
+    assert sent.attachments == (
+        Attachment("Menu.pdf", "application/pdf", b"%PDF"),
+        Attachment("logo.png", "image/png", b"PNG", "logo.png"),
+    )
+
+
+async def test_a_template_without_end_or_after_python_costs_its_own_customer_alone(world: World) -> None:
+    adapter = world.fake("sms")
+    digest = world.plan(message(template="hungry"))
+    rounds = (0, 1, 10**9)  # nothing to do, Python's insides, a loop without end
+    people = [await world.customer(digest, trigger={"rounds": each}) for each in rounds]
+
+    answers = await deliver(world.worker(), [world.order(each, digest) for each in people])
+
+    assert [(answer.result, answer.reason) for answer in answers if isinstance(answer, Settled)] == [
+        ("sent", None),
+        ("skipped", "render"),
+        ("skipped", "render"),
+    ]
+    assert [sent.parts["text"] for sent in adapter.attempts] == ["x"]
+    raw = (await world.row(people[2])).raw
+    assert "10,000" in raw["detail"]

@@ -26,6 +26,7 @@ from channels import (
     Unknown,
     create,
 )
+from channels.message import Attachment
 from channels.resend import CODES
 from channels.testing.api import said
 from channels.testing.resend import FakeResend
@@ -308,3 +309,26 @@ async def test_signatures_are_those_of_the_reference_libraries(vector: dict[str,
 def test_the_page_lists_every_code() -> None:
     page = (Path(__file__).parents[3] / "docs" / "channels" / "resend.md").read_text("utf-8")
     assert [code for code in CODES if f"`{code}`" not in page] == []
+
+
+@pytest.mark.parametrize("batch", [1, 10])
+async def test_what_a_mail_carries_goes_with_it_and_never_in_a_batch(batch: int) -> None:
+    carried = (
+        Attachment("菜单.pdf", "application/pdf", b"%PDF"),
+        Attachment("logo.png", "image/png", b"PNG", "logo.png"),
+    )
+    async with resend(batch=batch) as (fake, adapter):
+        mails = [mail(0), mail(1, attachments=carried), mail(2)]
+        outcomes = await adapter.send(mails)
+    assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+    sent = {each.address: each.extra for each in fake.messages}
+    assert "attachments" not in sent["mei0@example.net"]
+    assert sent["mei1@example.net"]["attachments"] == [
+        {"filename": "菜单.pdf", "content": "JVBERg==", "content_type": "application/pdf"},
+        {
+            "filename": "logo.png",
+            "content": "UE5H",
+            "content_type": "image/png",
+            "content_id": "logo.png",
+        },
+    ]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from channels import Accepted, Brand, Message, Outcome, Rejected, Throttled, Unavailable, Unknown, create
+from channels.message import Attachment
 from channels.receipt import Reason
 from channels.smtp import check_address, compose
 from channels.testing.smtp_server import FakeSmtpServer, Mail
@@ -73,6 +74,25 @@ async def test_text_and_html_are_alternatives() -> None:
     assert [p.get_content().strip() for p in mail.iter_parts()] == ["茶 text", "<p>茶</p>"]
 
 
+async def test_files_and_pictures_go_with_the_mail() -> None:
+    parts = {"subject": "Hi", "text": "Hi\n", "html": "<img src='cid:logo.png'>"}
+    carried = (
+        Attachment("菜单.pdf", "application/pdf", b"%PDF"),
+        Attachment("logo.png", "image/png", b"PNG", "logo.png"),
+    )
+    mail = (await deliver(parts=parts, attachments=carried)).message
+    found = [(part.get_content_type(), part.get_filename(), part["Content-ID"]) for part in mail.walk()]
+    assert found == [
+        ("multipart/mixed", None, None),
+        ("multipart/alternative", None, None),
+        ("text/plain", None, None),
+        ("multipart/related", None, None),
+        ("text/html", None, None),
+        ("image/png", "logo.png", "<logo.png>"),
+        ("application/pdf", "菜单.pdf", None),
+    ]
+
+
 async def test_lines_that_begin_with_a_dot_arrive_whole() -> None:
     text = ".\n..two\n.three\nend\n.\n"
     mail = (await deliver(parts={"subject": "s", "text": text})).message
@@ -102,6 +122,7 @@ async def test_the_sender_is_named_after_the_brand() -> None:
         {"headers": {"Bcc: b@example.net\r\nX": "y"}},
         {"headers": {"Subject": "twice"}},
         {"brand": Brand("Tea\r\nBcc: b@example.net")},
+        {"attachments": (Attachment("a\r\nBcc: b@example.net", "text/plain", b""),)},
     ],
 )
 async def test_what_could_smuggle_in_a_header_is_rejected_and_not_sent(changes: dict[str, Any]) -> None:
