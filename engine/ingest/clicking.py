@@ -28,6 +28,7 @@ TOO_SOON: Final = timedelta(seconds=2)
 BURST: Final = timedelta(seconds=10)
 BURST_LINKS: Final = 3
 """So many links of one e-mail within `BURST` are a gateway looking through it."""
+KEPT_EXPIRED: Final = timedelta(days=30)
 _MOST_REMEMBERED: Final = 10_000
 
 Machine = Literal["agent", "prefetch", "too_soon", "burst"]
@@ -125,3 +126,17 @@ def _event(click: Click, target: Target, at: datetime, machine: Machine | None) 
         return Internal(target.profile_id, "message.scanned", at, f"scan/{target.code}/{second}", seen)
     about = f"click/{target.code}/{second}"
     return Internal(target.profile_id, "message.clicked", at, about, {**properties, "link": target.name})
+
+
+async def forget_links(database: AsyncEngine, batch: int = 10_000) -> int:
+    """Deletes links that expired a month ago and more; returns how many. Until then their page says so."""
+    before, gone = datetime.now(UTC) - KEPT_EXPIRED, 0
+    while True:
+
+        async def work(connection: AsyncConnection) -> int:
+            return await message_links.forget(connection, before, batch)
+
+        deleted = await in_transaction(database, work)
+        gone += deleted
+        if deleted < batch:
+            return gone
