@@ -50,17 +50,17 @@ async def person(database: AsyncEngine) -> AsyncIterator[httpx.AsyncClient]:
     await asyncio.wait_for(serving, 20)
 
 
-async def link(database: AsyncEngine, code: str = CODE, lasts: timedelta = DAY, channel: str = "sms") -> str:
+async def link(
+    database: AsyncEngine, code: str = CODE, lasts: timedelta = DAY, owner: str | None = None
+) -> str:
     """A link of a message that went out; gives back whose it is."""
-    profile_id, enrolment_id, now = str(uuid4()), str(uuid4()), datetime.now(UTC)
+    profile_id, enrolment_id, now = owner or str(uuid4()), str(uuid4()), datetime.now(UTC)
     row = NewDelivery(enrolment_id, "hi", entry_month(now), uuid4().hex, "cart", profile_id, now)
     async with database.begin() as connection:
         claims = await deliveries.claim_batch(connection, [row], "w")
         [(key, claimed)] = claims.mine.items()
-        await deliveries.write_batch(connection, [(claimed, Sending(key, 0, channel, "t", "d"))], "w")
-        new = NewLink(
-            code, "link", enrolment_id, "hi", row.entry_month, channel, TARGET, "offer", now + lasts
-        )
+        await deliveries.write_batch(connection, [(claimed, Sending(key, 0, "sms", "t", "d"))], "w")
+        new = NewLink(code, "link", enrolment_id, "hi", row.entry_month, "sms", TARGET, "offer", now + lasts)
         await message_links.add_batch(connection, [new])
     return profile_id
 
