@@ -56,6 +56,7 @@ class Clicking:
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
         self._heeded = Heeded()
+        self._cared_about: frozenset[str] = frozenset()
         self._recent: OrderedDict[tuple[str, str], dict[str, datetime]] = OrderedDict()
 
     async def keep(self, source: str, clicks: Sequence[Click]) -> list[Target | None]:
@@ -82,14 +83,16 @@ class Clicking:
 
     async def _record(self, connection: AsyncConnection, counted: Sequence[tuple[Click, Target]]) -> None:
         ticking = await clock.load(connection)
-        names = await self._heeded.names(connection)
         events = []
         for click, target in counted:
             # On a scaled clock people are as fast as machines.
             machine = click.machine if ticking.scaled else self._machine(click, target)
-            event = _event(click, target, ticking.logical(click.at), machine)
-            event.heeded = event.name in names
-            events.append(event)
+            events.append(_event(click, target, ticking.logical(click.at), machine))
+        # Plans are kept for good, so what one of them once cared about need not be asked again.
+        if not {event.name for event in events} <= self._cared_about:
+            self._cared_about = await self._heeded.names(connection)
+        for event in events:
+            event.heeded = event.name in self._cared_about
         await record_events(connection, events, datetime.now(UTC))
 
     def _machine(self, click: Click, target: Target) -> Machine | None:
