@@ -5,6 +5,7 @@
 | `customers/follow` | every minute: begins to follow what is to be followed; tags that have expired go |
 | `customers/look` | every hour: who is in which segment and stage, who has a tag by a rule |
 | `customers/rfm` | every day: scores of everybody |
+| `links/forget` | every day: links in messages that expired long ago go |
 
 There is a job only for what the catalogue that is applied asks for.
 """
@@ -16,6 +17,7 @@ from typing import Final
 
 from engine.customers.applied import applied
 from engine.customers.rfm import recompute_rfm
+from engine.ingest.clicking import forget_links
 from engine.ingest.recomputing import Done, expire_tags, follow, recompute
 from engine.store import clock, derived
 from engine.store.connection import AsyncEngine
@@ -49,9 +51,13 @@ def upkeep_of(database: AsyncEngine) -> Jobs:
             return "nothing is declared"
         return f"{found.base:,} customers scored, {found.written:,} changed, {found.gone:,} without one now"
 
+    async def forget() -> str:
+        return f"{await forget_links(database):,} expired links gone"
+
     async def jobs() -> list[Job]:
         async with database.connect() as connection:
-            catalogue = (await applied(connection)).catalogue
+            known = await applied(connection)
+            catalogue = known.catalogue
             followed = await derived.followed(connection)
         declared = catalogue.stages or catalogue.rules or any(catalogue.histories.values())
         found = []
@@ -62,6 +68,8 @@ def upkeep_of(database: AsyncEngine) -> Jobs:
             found.append(Job("customers/look", HOUR, look, about, UNHURRIED))
         if catalogue.rfm is not None:
             found.append(Job("customers/rfm", DAY, score, "RFM scores of everybody", UNHURRIED))
+        if known.installation.links.base_url is not None:
+            found.append(Job("links/forget", DAY, forget, "expired links of messages go", UNHURRIED))
         return found
 
     return jobs

@@ -14,6 +14,7 @@ from engine.content.linking import Naming, filled, names_of_links, with_paramete
 from engine.content.links import Link, replace_links
 from engine.customers.link_tokens import About, LinkKey, base62
 from engine.delivery.job import Job, Turn
+from engine.ingest.landing import PARAMETER
 from engine.language.installation import Links
 from engine.store.consents import EVERY_PURPOSE
 from engine.store.message_links import Kind, NewLink
@@ -96,6 +97,8 @@ class MessageLinks:
         links = self._turn.links.setdefault(self._job.order.place, {})
         if code not in links:
             expires_at = datetime.now(UTC) + self._rules.expire
+            if kind == "link" and self._rules.track_visits:
+                url = with_parameters(url, {PARAMETER: code})
             links[code] = NewLink(
                 code, kind, row.enrolment_id, row.step, row.entry_month, self._channel, url, name, expires_at
             )

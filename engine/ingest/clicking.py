@@ -28,6 +28,7 @@ TOO_SOON: Final = timedelta(seconds=2)
 BURST: Final = timedelta(seconds=10)
 BURST_LINKS: Final = 3
 """So many links of one e-mail within `BURST` are a gateway looking through it."""
+KEPT_EXPIRED: Final = timedelta(days=30)
 _MOST_REMEMBERED: Final = 10_000
 
 Machine = Literal["agent", "prefetch", "too_soon", "burst"]
@@ -55,6 +56,7 @@ class Clicking:
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
         self._heeded = Heeded()
+        self._cared_about: frozenset[str] = frozenset()
         self._recent: OrderedDict[tuple[str, str], dict[str, datetime]] = OrderedDict()
 
     async def keep(self, source: str, clicks: Sequence[Click]) -> list[Target | None]:
@@ -81,14 +83,16 @@ class Clicking:
 
     async def _record(self, connection: AsyncConnection, counted: Sequence[tuple[Click, Target]]) -> None:
         ticking = await clock.load(connection)
-        names = await self._heeded.names(connection)
         events = []
         for click, target in counted:
             # On a scaled clock people are as fast as machines.
             machine = click.machine if ticking.scaled else self._machine(click, target)
-            event = _event(click, target, ticking.logical(click.at), machine)
-            event.heeded = event.name in names
-            events.append(event)
+            events.append(_event(click, target, ticking.logical(click.at), machine))
+        # Plans are kept for good, so what one of them once cared about need not be asked again.
+        if not {event.name for event in events} <= self._cared_about:
+            self._cared_about = await self._heeded.names(connection)
+        for event in events:
+            event.heeded = event.name in self._cared_about
         await record_events(connection, events, datetime.now(UTC))
 
     def _machine(self, click: Click, target: Target) -> Machine | None:
@@ -125,3 +129,17 @@ def _event(click: Click, target: Target, at: datetime, machine: Machine | None) 
         return Internal(target.profile_id, "message.scanned", at, f"scan/{target.code}/{second}", seen)
     about = f"click/{target.code}/{second}"
     return Internal(target.profile_id, "message.clicked", at, about, {**properties, "link": target.name})
+
+
+async def forget_links(database: AsyncEngine, batch: int = 10_000) -> int:
+    """Deletes links that expired a month ago and more; returns how many. Until then their page says so."""
+    before, gone = datetime.now(UTC) - KEPT_EXPIRED, 0
+    while True:
+
+        async def work(connection: AsyncConnection) -> int:
+            return await message_links.forget(connection, before, batch)
+
+        deleted = await in_transaction(database, work)
+        gone += deleted
+        if deleted < batch:
+            return gone

@@ -11,7 +11,7 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +21,7 @@ from engine.customers.graph import most_telling
 from engine.customers.profiles import Traits, apply_traits
 from engine.customers.resolve import Request, resolve
 from engine.ingest.identifying import Identified, identified
+from engine.ingest.landing import visitors
 from engine.ingest.merging import follow
 from engine.ingest.normalise import EARLY, Arrival, Incoming, Refusal, normalise
 from engine.ingest.recording import consent_changes, record_events
@@ -123,6 +124,7 @@ async def _accept(
         known = await applied(connection)
         catalogue, rules = known.catalogue, known.installation.identities
         results, kept = _read(source, messages, came, catalogue, rules)
+        kept = await _recognised(connection, kept, rules)
         new = await keep(connection, source, kept, rules, catalogue) if kept else set()
         waiting = iter(kept)
         return [result or _accepted(next(waiting), new) for result in results], catalogue, kept
@@ -136,6 +138,15 @@ async def count_odd(database: AsyncEngine, source: str, catalogue: Catalogue, ke
     """Counts what the catalogue lacks, and identifiers that identify nobody. Nothing depends on it."""
     await _count_undeclared(database, catalogue, kept)
     await _count_problems(database, source, kept)
+
+
+async def _recognised(connection: AsyncConnection, kept: list[Kept], rules: Identities) -> list[Kept]:
+    """The messages, those of visitors who came by a message's link as its customer's."""
+    found = await visitors(connection, [each.incoming for each in kept], rules)
+    for place, identity in found.items():
+        who = kept[place].who
+        kept[place] = kept[place]._replace(who=replace(who, identities=(*who.identities, identity)))
+    return kept
 
 
 def _read(

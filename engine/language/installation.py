@@ -137,6 +137,7 @@ class Links:
     utm: dict[str, str] = field(default_factory=dict)
     expire: timedelta = timedelta(days=180)
     track_opens: bool = False
+    track_visits: bool = False
 
     @property
     def address(self) -> str | None:
@@ -308,6 +309,7 @@ def _links(entry: dict[str, Any]) -> Links:
         utm=utm,
         expire=read_length(_text(entry.get("expire"), "")) or timedelta(days=180),
         track_opens=entry.get("track_opens") is True,
+        track_visits=entry.get("track_visits") is True,
     )
 
 

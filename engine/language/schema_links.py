@@ -24,6 +24,11 @@ LINKS = Object(
             "parameters that links get, where they have none of that name",
         ),
         "expire": Field(Text("positive_length"), "how long links lead anywhere", default="180d"),
+        "track_visits": Field(
+            Boolean(),
+            "adds `krs` to where links lead, so that a `page` call of the landing page tells who came",
+            default="false",
+        ),
         "track_opens": Field(
             Boolean(), "puts a picture into e-mail that tells when it is opened", default="false"
         ),

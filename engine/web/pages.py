@@ -51,8 +51,10 @@ def add_pages(app: FastAPI) -> None:
     """Adds the pages to an app of `engine.api`: those behind a key, and those that messages lead to."""
     app.include_router(router)
     app.state.public = Public(app)
-    app.include_router(public.router)
     app.include_router(preferences.router)
+    app.include_router(public.router)
+    # Routes are tried one after another, and no address is asked for as often as that of a link.
+    app.router.routes.insert(0, app.router.routes.pop())
 
 
 def _instant(value: datetime | None) -> str:

@@ -92,6 +92,29 @@ async def test_the_channel_after_a_refusal_has_links_of_its_own(linked: Linked) 
     assert [channel for channel, _, _ in await linked.kept()] == ["email", "email", "sms"]
 
 
+async def test_an_address_tells_the_landing_page_who_came_where_that_is_wanted(linked: Linked) -> None:
+    linked.links = Links(base_url=BASE, track_visits=True)
+    sms = linked.fake("sms")
+    digest = linked.plan(message(template="offer", channels=("sms",)))
+    enrolment = await linked.customer(digest)
+    await deliver(linked.worker(), [linked.order(enrolment, digest)])
+    code = sms.attempts[0].parts["text"].rpartition("/")[2]
+    assert await linked.kept() == [
+        ("sms", f"https://shop.example/tea?krs={code}", "https://shop.example/tea")
+    ]
+
+
+async def test_a_transactional_mail_offers_no_one_click_button(linked: Linked) -> None:
+    adapter = linked.fake("email")
+    step = replace(message(template="offer", channels=("email",)), category="transactional")
+    digest = linked.plan(step)
+    enrolment = await linked.customer(digest)
+    await deliver(linked.worker(), [linked.order(enrolment, digest)])
+    [sent] = adapter.attempts
+    assert sent.unsubscribe_url is None
+    assert f"{BASE}/u/" in sent.parts["text"]
+
+
 async def test_links_stay_as_they_are_without_an_address_of_ours_or_where_the_channel_is_not_listed(
     linked: Linked,
 ) -> None:

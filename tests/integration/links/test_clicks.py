@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from engine.ingest.erasure import erase_person, export_person
 from engine.store import events, identities, profiles
 from engine.store.events import Event
 from tests.integration.harness import Kairos, kairos
@@ -102,6 +103,27 @@ async def test_many_links_of_one_mail_at_once_are_a_gateway(database_url: str, t
     assert len(links) == 3
     assert {click.properties["link"] for click in clicks} == {"offer", "https://shop.example/terms"}
     assert {scan.properties["machine"] for scan in scans} == {"too_soon", "burst"}
+
+
+async def test_links_of_an_erased_customer_lead_nowhere(database_url: str, temporal_address: str) -> None:
+    async with (
+        kairos(database_url, temporal_address, files=FILES) as running,
+        visiting(running) as person,
+    ):
+        await running.send(
+            identify("c5", phone="+8613800000001", consents=["sms"]), track("c5", cart_id="k1")
+        )
+        [parts] = await sent(running)
+        profile_id = await profile_of(running, "c5")
+        async with running.database.connect() as connection:
+            exported = await export_person(connection, profile_id)
+        await erase_person(running.database, profile_id, "ops")
+        answer = await person.get(paths(parts["text"])[0])
+        async with running.database.connect() as connection:
+            left = (await connection.execute(sa.text("SELECT count(*) FROM message_links"))).scalar_one()
+    assert [row["name"] for row in exported["message_links"]] == ["offer"]
+    assert answer.status_code == 404
+    assert left == 0
 
 
 async def test_an_opened_mail_is_told_and_the_machines_of_mail_services_are_marked(
