@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from engine.language.addresses import address_kind
+from engine.language.addresses import address_kind, own_address
 from engine.language.installation import Installation
 from engine.policy import Profile
 from engine.store import blocks, consents, suppressions
@@ -94,7 +94,7 @@ async def policy_profiles(
         profile_id: {
             channel: address
             for channel in wanted
-            if (address := address_for(channel, profile_id, customer.addresses, installation))
+            if (address := address_for(channel, customer.profile, customer.addresses, installation))
         }
         for profile_id, customer in customers.items()
     }
@@ -127,17 +127,17 @@ async def policy_profiles(
 
 
 def address_for(
-    channel: str, profile_id: str, addresses: Mapping[str, str], installation: Installation
+    channel: str, profile: StoredProfile, addresses: Mapping[str, str], installation: Installation
 ) -> str | None:
     """Where this channel reaches the customer, or None."""
-    own = addresses.get(address_kind(channel))
+    own = addresses.get(address_kind(channel)) or own_address(channel, profile.attributes)
     if own:
         return own
     if channel != "webhook":
         return None
     # A system, not a person: it is reached for every customer, at the channel's own URL.
     url = installation.channel(channel).settings.get("url")
-    return url if isinstance(url, str) else profile_id
+    return url if isinstance(url, str) else profile.id
 
 
 def address_digest(address: str) -> str:

@@ -10,6 +10,7 @@ from engine.core.commands import Perform, Send
 from engine.core.identity import delivery_key, event_id
 from engine.core.inputs import Settled
 from engine.core.plan import Effect, Message
+from engine.language.addresses import own_address
 from engine.language.expressions import Facts, compile_expression, with_computed
 from engine.language.types import to_json
 from engine.policy import Profile, Request, Skip, decide
@@ -74,6 +75,8 @@ def _policy_profile(person: Person, step: Message) -> Profile:
     for channel in step.channels:
         if channel == "webhook":
             addresses = {**addresses, channel: person.key}
+        elif own := own_address(channel, person.attributes):
+            addresses = {**addresses, channel: own}
         if step.category == "marketing":
             word = person.word(channel, step.purpose)
             if word is not None:

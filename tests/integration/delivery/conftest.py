@@ -38,6 +38,7 @@ FILES = {
     "templates/hello/generic/email.text.j2": "To everybody",
     "templates/hello/email.subject.j2": "Hello",
     "templates/hello/email.text.j2": "Hello by mail",
+    "templates/by-pigeon/pigeon.text.j2": "Hello by pigeon",
     "templates/counted/sms.text.j2": "Order number {{ profile.orders + 1 }}",
     "templates/broken/sms.text.j2": "Your cart {{ trigger.cart_id }}",
 }
