@@ -39,6 +39,10 @@ FILES = {
     "templates/hello/email.subject.j2": "Hello",
     "templates/hello/email.text.j2": "Hello by mail",
     "templates/by-pigeon/pigeon.text.j2": "Hello by pigeon",
+    "templates/fault/sms.text.j2": "Hello。拒收请回复R",
+    "templates/fault/email.subject.j2": "Hello",
+    "templates/fault/email.text.j2": "Hello by mail",
+    "templates/fault/wechat.json.j2": '{"msgtype": "text", "text": {"content": "Hello"}}',
     "templates/counted/sms.text.j2": "Order number {{ profile.orders + 1 }}",
     "templates/broken/sms.text.j2": "Your cart {{ trigger.cart_id }}",
 }
