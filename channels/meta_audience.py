@@ -118,9 +118,9 @@ class MetaAudienceAdapter(AudienceAdapter):
         error = found.get("error")
         if not isinstance(error, dict):
             error = {}
-        trouble = told(CODES, answer, error.get("code"))
-        if trouble is not None:
-            return trouble
+        refusal = told(CODES, answer, error.get("code"))
+        if refusal is not None:
+            return refusal
         if not isinstance(found.get("num_received"), int):
             return Unknown(f"HTTP {answer.status} without a number", raw=answer.raw)
         return Accepted(None, answer.raw)

@@ -28,10 +28,12 @@ from channels.pacing import Outcome
 from channels.port import Settings
 from channels.receipt import Accepted, Reason
 
-_HASHES = {
-    "SHA256_MOBILE_PHONE": sha256,
-    "HASH_MOBILE_PHONE": lambda digits: hashlib.md5(digits.encode(), usedforsecurity=False).hexdigest(),
-}
+
+def _md5(digits: str) -> str:
+    return hashlib.md5(digits.encode(), usedforsecurity=False).hexdigest()
+
+
+_HASHES = {"SHA256_MOBILE_PHONE": sha256, "HASH_MOBILE_PHONE": _md5}
 _BOUNDARY = "kairos-audience-file"
 
 
