@@ -166,6 +166,7 @@ def _lines(found: Explanation) -> Iterator[str]:
 def _delivery_lines(found: Sequence[Delivery]) -> Iterator[str]:
     for each in found:
         by = f" by {each.channel}" if each.channel else ""
+        by += f" ({each.provider})" if each.provider else ""
         number = f", provider's id {each.provider_id}" if each.provider_id else ""
         version = f" (template {each.template_digest[:12]})" if each.template_digest else ""
         yield f"message of `{each.step}`: {each.template}{by} {each.state}{version}{number}"
