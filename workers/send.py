@@ -14,7 +14,6 @@ from temporalio.worker import Worker
 
 from engine.delivery import DeliveryPorts, sweep
 from engine.effects.ports import EffectPorts
-from engine.language.installation import ChannelSettings
 from engine.store.connection import AsyncEngine
 from engine.temporal.activities import EffectActivities, SendActivities
 from engine.temporal.queues import channel_queue
@@ -79,17 +78,13 @@ async def run_send(
                     graceful_shutdown_timeout=timedelta(seconds=10),
                 )
             )
-            log.info("send %s: ready, by %s", channel, _served_by(installation.channel(channel)))
+            log.info("send %s: ready, by %s", channel, installation.channel(channel).adapter)
         background = [asyncio.create_task(clock.follow()), asyncio.create_task(_sweep(ports))]
         try:
             await stop.wait()
         finally:
             for task in background:
                 task.cancel()
-
-
-def _served_by(settings: ChannelSettings) -> str:
-    return ", ".join(each.name for each in settings.routes) or settings.adapter
 
 
 async def _sweep(ports: DeliveryPorts) -> None:
