@@ -103,7 +103,7 @@ def names() -> list[str]:
 
 def find(name: str, path: str = "adapter") -> type[AudienceAdapter]:
     """The adapter class of this name. `path` names the place in an error."""
-    return load(name, path, GROUP, AudienceAdapter)
+    return load(name, path, GROUP, AudienceAdapter)  # type: ignore[type-abstract]
 
 
 def create(

@@ -101,7 +101,8 @@ def pages(folder: Path) -> dict[Path, str]:
     audiences = [find_audience(name) for name in AUDIENCES]
     page = folder / "audiences.md"
     wanted[page] = put(page.read_text("utf-8"), "audiences", audiences_matrix(audiences))
-    for adapter in (*adapters, *audiences):
+    every: list[type[Adapter | AudienceAdapter]] = [*adapters, *audiences]
+    for adapter in every:
         page = folder / f"{adapter.name}.md"
         wanted[page] = put(page.read_text("utf-8"), "settings", settings(adapter))
     return wanted

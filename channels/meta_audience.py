@@ -27,6 +27,9 @@ from channels.receipt import Accepted, Reason
 
 SCHEMA = {"email": "EMAIL", "phone": "PHONE", "external_id": "EXTERN_ID"}
 
+MOST = 10_000
+"""Rows that one call may carry."""
+
 CODES = {
     "190": refused(Reason.CREDENTIALS),  # the access token has ended or was taken back
     "102": refused(Reason.CREDENTIALS),
@@ -61,7 +64,7 @@ class MetaAudienceAdapter(AudienceAdapter):
 
     name = "meta_audience"
     kinds = tuple(SCHEMA)
-    batch = 10_000
+    batch = MOST
     Settings = MetaAudienceSettings
     settings: MetaAudienceSettings
 
@@ -83,14 +86,11 @@ class MetaAudienceAdapter(AudienceAdapter):
         self, additions: Sequence[Member], removals: Sequence[Member], number: int
     ) -> Sequence[Outcome]:
         # Off before on: what two people share is on in the end.
-        off = await self._call("DELETE", removals, 2 * number)
-        on = await self._call("POST", additions, 2 * number + 1)
-        return [on] * len(additions) + [off] * len(removals)
+        off = [await self._call("DELETE", rows, 2 * number) for rows in _batches(removals)]
+        on = [await self._call("POST", rows, 2 * number + 1) for rows in _batches(additions)]
+        return [*_of_each(additions, on), *_of_each(removals, off)]
 
-    async def _call(self, method: str, members: Sequence[Member], session: int) -> Outcome:
-        if not members:
-            return Accepted()
-        rows = [row for member in members for row in _rows(member)]
+    async def _call(self, method: str, rows: Sequence[Sequence[str]], session: int) -> Outcome:
         document = {
             "payload": {"schema": list(SCHEMA.values()), "data": rows},
             "session": {
@@ -118,15 +118,33 @@ class MetaAudienceAdapter(AudienceAdapter):
         error = found.get("error")
         if not isinstance(error, dict):
             error = {}
-        trouble = told(CODES, answer, error.get("code"))
-        if trouble is not None:
-            return trouble
+        refusal = told(CODES, answer, error.get("code"))
+        if refusal is not None:
+            return refusal
         if not isinstance(found.get("num_received"), int):
             return Unknown(f"HTTP {answer.status} without a number", raw=answer.raw)
         return Accepted(None, answer.raw)
 
     async def close(self) -> None:
         await self._http.close()
+
+
+def _batches(members: Sequence[Member]) -> list[list[list[str]]]:
+    """The members' rows, so many that each call carries no more than it may."""
+    rows = [row for member in members for row in _rows(member)]
+    return [rows[place : place + MOST] for place in range(0, len(rows), MOST)]
+
+
+def _of_each(members: Sequence[Member], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """What came of each member: of one whose rows went in two calls what is worse."""
+    found: list[Outcome] = []
+    place = 0
+    for member in members:
+        after = place + len(_rows(member))
+        own = outcomes[place // MOST : (after - 1) // MOST + 1]
+        found.append(next((each for each in own if not isinstance(each, Accepted)), own[-1]))
+        place = after
+    return found
 
 
 def _rows(member: Member) -> list[list[str]]:

@@ -40,7 +40,7 @@ def names() -> list[str]:
 
 def find(name: str, path: str = "adapter") -> type[Adapter]:
     """The adapter class of this name. `path` names the place in an error."""
-    return load(name, path, GROUP, Adapter)
+    return load(name, path, GROUP, Adapter)  # type: ignore[type-abstract]
 
 
 def load(name: str, path: str, group: str, base: type[T]) -> type[T]:

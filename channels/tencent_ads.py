@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import secrets
 import time
 import zipfile
@@ -17,10 +18,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlencode
 
+import phonenumbers
 from pydantic import Field, SecretStr
 from yarl import URL
 
-from channels.audiences import AudienceAdapter, Member, phone_digits, sha256
+from channels.audiences import AudienceAdapter, Member, sha256
 from channels.codes import DOWN, Meaning, later, refused
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
 from channels.http import HttpClient, Url, failure
@@ -28,10 +30,13 @@ from channels.pacing import Outcome
 from channels.port import Settings
 from channels.receipt import Accepted, Reason
 
-_HASHES = {
-    "SHA256_MOBILE_PHONE": sha256,
-    "HASH_MOBILE_PHONE": lambda digits: hashlib.md5(digits.encode(), usedforsecurity=False).hexdigest(),
-}
+
+def _md5(digits: str) -> str:
+    return hashlib.md5(digits.encode(), usedforsecurity=False).hexdigest()
+
+
+_HASHES = {"SHA256_MOBILE_PHONE": sha256, "HASH_MOBILE_PHONE": _md5}
+_MOBILE = re.compile("1[0-9]{10}")
 _BOUNDARY = "kairos-audience-file"
 
 
@@ -61,11 +66,8 @@ class TencentAdsAdapter(AudienceAdapter):
         self._http = HttpClient(timeout=self.settings.timeout, connections=2)
 
     def digests(self, identifiers: Mapping[str, str]) -> dict[str, str]:
-        digits = phone_digits(identifiers.get("phone", ""))
-        digits = digits.removeprefix("86") if len(digits) == 13 else digits
-        if len(digits) != 11 or not digits.startswith("1"):
-            return {}
-        return {"phone": _HASHES[self.settings.user_id_type](digits)}
+        digits = _mobile(identifiers.get("phone", ""))
+        return {} if digits is None else {"phone": _HASHES[self.settings.user_id_type](digits)}
 
     async def change(
         self, additions: Sequence[Member], removals: Sequence[Member], number: int
@@ -111,6 +113,16 @@ class TencentAdsAdapter(AudienceAdapter):
 
     async def close(self) -> None:
         await self._http.close()
+
+
+def _mobile(number: str) -> str | None:
+    """The 11 digits of a mobile number of mainland China, which is what one without a country code is."""
+    try:
+        parsed = phonenumbers.parse(number, "CN")
+    except phonenumbers.NumberParseException:
+        return None
+    digits = str(parsed.national_number)
+    return digits if parsed.country_code == 86 and _MOBILE.fullmatch(digits) else None
 
 
 def _meaning(code: int) -> Meaning:

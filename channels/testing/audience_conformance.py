@@ -158,7 +158,7 @@ class AudienceConformance:
             seen: list[object] = [member, *await adapter.change([member], [], 1)]
             if self.remote:
                 for kind in ("reject", "fail"):
-                    provider.trouble(kind)  # type: ignore[arg-type]
+                    provider.trouble(kind)
                     seen += await adapter.change([member], [], 2)
             text = " ".join(f"{thing!r} {thing!s}" for thing in seen) + caplog.text
             assert not any(digest in text for digest in self.known(adapter, 5))

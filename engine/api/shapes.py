@@ -147,6 +147,7 @@ class Delivery(Shape):
     due_at: datetime | None
     created_at: datetime
     settled_at: datetime | None
+    provider: str | None = Field(description="Which of the channel's several providers it went to.")
     provider_id: str | None
 
 

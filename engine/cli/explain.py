@@ -203,6 +203,7 @@ def _lines(found: Explanation) -> Iterator[str]:
 def _delivery_lines(found: Sequence[Delivery]) -> Iterator[str]:
     for each in found:
         by = f" by {each.channel}" if each.channel else ""
+        by += f" ({each.provider})" if each.provider else ""
         number = f", provider's id {each.provider_id}" if each.provider_id else ""
         variant = f" as {each.template_variant}" if each.template_variant else ""
         version = f"{variant} (template {each.template_digest[:12]})" if each.template_digest else ""

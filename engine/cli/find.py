@@ -145,6 +145,7 @@ def delivery_data(found: Delivery) -> dict[str, Any]:
         "reason": found.reason,
         "passed_over": found.passed_over,
         "at": found.at,
+        "provider": found.provider,
         "provider_id": found.provider_id,
     }
 

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from engine.language.addresses import address_kind
+from engine.language.addresses import address_kind, own_address
 from engine.language.installation import Installation
 from engine.policy import Profile
 from engine.store import blocks, consents, suppressions
@@ -94,7 +95,11 @@ async def policy_profiles(
         profile_id: {
             channel: address
             for channel in wanted
-            if (address := address_for(channel, profile_id, customer.addresses, installation))
+            if (
+                address := address_for(
+                    channel, profile_id, customer.addresses, installation, customer.profile.attributes
+                )
+            )
         }
         for profile_id, customer in customers.items()
     }
@@ -127,10 +132,14 @@ async def policy_profiles(
 
 
 def address_for(
-    channel: str, profile_id: str, addresses: Mapping[str, str], installation: Installation
+    channel: str,
+    profile_id: str,
+    addresses: Mapping[str, str],
+    installation: Installation,
+    attributes: Mapping[str, object] = MappingProxyType({}),
 ) -> str | None:
     """Where this channel reaches the customer, or None."""
-    own = addresses.get(address_kind(channel))
+    own = addresses.get(address_kind(channel)) or own_address(channel, attributes)
     if own:
         return own
     if channel != "webhook":

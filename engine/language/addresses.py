@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 IDENTIFIERS: Final = (
@@ -30,6 +31,14 @@ SEVERAL: Final = frozenset(
     {"phone", "email", "device_id", "push", "anonymous_id", "wechat", "alipay_open_id"}
 )
 """Of these a person may have several; of any other strong kind exactly one."""
+
+
+def own_address(channel: str, attributes: Mapping[str, object]) -> str | None:
+    """The address on a channel that Kairos does not know by itself: the attribute that is called like it."""
+    if channel in IDENTIFIERS or channel in ADDRESS_KINDS or channel == "webhook":
+        return None
+    found = attributes.get(channel)
+    return found if isinstance(found, str) and found else None
 
 
 def address_kind(channel: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.language.adapter_settings import SettingChecker, check_settings
 from engine.language.diagnostics import Mark, Reporter
-from engine.language.loader import Mapping, Node
+from engine.language.loader import Mapping, Node, Scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,16 @@ def check_audiences(
     adapters: AudienceAdapters | None,
 ) -> None:
     """Secrets only as `${NAME}`, adapters that are installed, settings as they declare them."""
-    for name, key in node.keys.items() if isinstance(node, Mapping) else ():
-        audience = node.values[name]
+    for name, key, audience in _entries(node):
         adapter = audience.get("adapter") if isinstance(audience, Mapping) else None
         written = set(secrets(audience.get("settings") if isinstance(audience, Mapping) else None, reporter))
         if adapters is None or adapter is None:
             continue
         known(adapter, adapters.names, reporter)
         check_settings(name, key, audience, adapters.check, reporter, written)
+
+
+def _entries(node: Node | None) -> Iterator[tuple[str, Scalar, Node]]:
+    if isinstance(node, Mapping):
+        for name, key in node.keys.items():
+            yield name, key, node.values[name]

@@ -253,7 +253,7 @@ def _text(value: Any, default: str) -> str:
 def _channel(value: Any) -> ChannelSettings:
     entry = _table(value)
     return ChannelSettings(
-        adapter=_text(entry.get("adapter"), "outbox"),
+        adapter="routes" if entry.get("routes") else _text(entry.get("adapter"), "outbox"),
         on_unknown="retry" if entry.get("on_unknown") == "retry" else "assume_sent",
         rate=read_rate(_text(entry.get("rate"), "")),
         settings=_table(entry.get("settings")),

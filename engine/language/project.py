@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from engine.core.plan import Plan
 from engine.language.actions import ActionSignature
 from engine.language.adapter_settings import SettingChecker
-from engine.language.audience_rules import AudienceAdapters
 from engine.language.attachments import check_attachments, check_pictures, message_with_attachments
+from engine.language.audience_rules import AudienceAdapters
 from engine.language.catalogue import Catalogue, read_catalogue
 from engine.language.checker import anywhere, check_journey, enterable
 from engine.language.compiler import compile_journey

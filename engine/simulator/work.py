@@ -12,6 +12,7 @@ from engine.core.identity import delivery_key, event_id
 from engine.core.inputs import Settled
 from engine.core.limits import NO_POLICY, Use
 from engine.core.plan import Effect, Message
+from engine.language.addresses import own_address
 from engine.language.expressions import Facts, compile_expression, with_computed
 from engine.language.types import to_json
 from engine.language.variants import holding
@@ -115,6 +116,8 @@ def _policy_profile(run: Simulation, person: Person, step: Message) -> Profile:
     for channel in step.channels:
         if channel == "webhook":
             addresses = {**addresses, channel: person.key}
+        elif own := own_address(channel, person.attributes):
+            addresses = {**addresses, channel: own}
         if step.category == "marketing":
             word = person.word(channel, step.purpose)
             if word is not None:

@@ -130,3 +130,15 @@ async def test_with_both_down_the_message_waits_and_begins_with_the_first_again(
 
     assert answer == Settled("hi", "sent", AT, "sms")
     assert (await world.row(enrolment)).provider == "one"
+
+
+async def test_a_channel_that_nobody_knows_writes_to_the_attribute_of_its_name(world: World) -> None:
+    pigeon = world.fake("pigeon")
+    digest = world.plan(message(channels=("pigeon",), template="by-pigeon"))
+    reached = await world.customer(digest, attributes={"pigeon": "p-1"}, consent=("pigeon",))
+    other = await world.customer(digest, consent=("pigeon",))
+
+    answers = await deliver(world.worker(), [world.order(each, digest) for each in (reached, other)])
+
+    assert [answer.result for answer in answers if isinstance(answer, Settled)] == ["sent", "skipped"]
+    assert [sent.address for sent in pigeon.attempts] == ["p-1"]
