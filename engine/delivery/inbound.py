@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from channels.events import REPLIES
 from channels.inbound import Inbound
 from engine.core.identity import event_id
 from engine.customers.applied import applied
@@ -17,6 +16,7 @@ from engine.customers.resolve import Request, resolve
 from engine.delivery.receipts import about, after
 from engine.ingest.merging import follow
 from engine.ingest.recording import Internal, consent_changes, record_events
+from engine.language.channel_events import REPLIES
 from engine.store import consents, events, identities, received
 from engine.store.consents import Consent
 from engine.store.events import NewEvent

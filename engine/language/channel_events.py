@@ -1,6 +1,6 @@
 """What people do at providers, as events: known without a word in the catalogue, each with its properties.
 
-The adapters of `channels` name them; a test compares the two lists. A catalogue may declare one of them too,
+The adapters of `channels` name them, and tests hold what they tell against this list. A catalogue may declare one of them too,
 to say more of it, such as another name or a property that an adapter of your own adds.
 """
 
@@ -52,3 +52,8 @@ HURRIED: Final = frozenset(
 
 PERSONAL: Final = frozenset({"text", "subject"})
 """Properties that hold what somebody wrote."""
+
+REPLIES: Final = frozenset(
+    {"wechat.messaged", "miniprogram.messaged", "alipay.messaged", "sms.replied", "email.replied"}
+)
+"""Somebody wrote. Of the last message before it this is an answer."""

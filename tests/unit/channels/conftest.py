@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from channels.events import EVENTS
 from channels.inbound import Inbound
+from engine.language.channel_events import CHANNEL_EVENTS as EVENTS
 
 
 @pytest.fixture(autouse=True)
