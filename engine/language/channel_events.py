@@ -1,7 +1,7 @@
 """What people do at providers, as events: known without a word in the catalogue, each with its properties.
 
-The adapters of `channels` name them, and tests hold what they tell against this list. A catalogue may declare one of them too,
-to say more of it, such as another name or a property that an adapter of your own adds.
+The adapters of `channels` name them, and tests hold what they tell against this list. A catalogue may declare
+one of them too, to say more of it, such as another name or a property that an adapter of your own adds.
 """
 
 from __future__ import annotations
