@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from engine.content import Rules
@@ -13,8 +14,11 @@ MAINLAND: Final = ("aliyun_sms", "tencent_sms")
 
 
 def rules_of(installation: Installation, channel: str, category: str = "marketing") -> Rules:
-    """The rules for a message of this category."""
+    """The rules for a message of this category; of several providers those of a mainland one, if any."""
     found, content = installation.channel(channel), installation.content
+    if found.routes:
+        first = min(found.routes, key=lambda route: route.adapter not in MAINLAND)
+        found = replace(found, adapter=first.adapter, settings=first.settings)
     signature, approved = found.settings.get("sign_name"), found.settings.get("templates")
     return Rules(
         category,
