@@ -258,6 +258,8 @@ async def test_at_best_time_a_message_waits_for_the_hour_at_which_its_receiver_l
     for day in range(3):
         await world.event(busy, "message.clicked", datetime(2026, 2, 10 + day, 12, 40, tzinfo=UTC))
     await world.event(busy, "message.opened", datetime(2026, 2, 10, 4, tzinfo=UTC))
+    for minute in range(9):  # a mail service that fetches pictures, when nobody looks
+        await world.event(busy, "message.opened", datetime(2026, 2, 10, 5, minute, tzinfo=UTC), proxy=True)
     worker = world.worker()
 
     answers = await deliver(worker, [world.order(person, digest) for person in (busy, quiet)])
