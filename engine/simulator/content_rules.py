@@ -30,6 +30,7 @@ def rules_of(installation: Installation, channel: str, category: str = "marketin
         content.price,
         content.currency,
         content.html_kilobytes,
+        installation.links.base_url is not None,
     )
 
 
