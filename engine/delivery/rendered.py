@@ -138,10 +138,12 @@ async def _budgets(connection: AsyncConnection, turn: Turn, jobs: Sequence[Job])
     for job in jobs:
         assert job.message is not None
         channel = job.message.channel
-        budget = installation.channel(channel).budget
+        own = installation.channel(channel)
+        budget = own.budget
         if budget is not None and job.spent is None:
             begins, _ = period_of(turn.at(job.order), budget.within, installation.time_zone)
-            needed = units(budget, job.message.parts, job.message.address)
+            signature = own.signature(provider_of(job.message))
+            needed = units(budget, job.message.parts, job.message.address, signature)
             wanted.setdefault((channel, begins), []).append((job, needed))
     refused = []
     settings = limits.settings(turn.ports, turn.project)

@@ -186,6 +186,19 @@ async def test_a_budget_stops_what_comes_after_it_is_spent(
         assert answers[2].until == datetime(2026, 3, 2, tzinfo=UTC)
 
 
+async def test_the_signature_that_the_provider_adds_costs_too(world: World) -> None:
+    own = ChannelSettings(settings={"sign_name": "Nanxun Tea " * 6}, budget=Budget(9, segments=True))
+    world.channels["sms"] = own
+    world.fake("sms")
+    digest = world.plan(message(channels=("sms",)))
+    mainland = await world.customer(digest)
+    abroad = await world.customer(digest, addresses={"phone": "+4915112345678"})
+
+    await deliver(world.worker(), [world.order(person, digest) for person in (mainland, abroad)])
+
+    assert [(await world.row(person)).units for person in (mainland, abroad)] == [2, 1]
+
+
 async def test_many_workers_spend_no_more_than_there_is(world: World) -> None:
     world.channels["sms"] = ChannelSettings(budget=Budget(5))
     adapter = world.fake("sms")
