@@ -123,6 +123,9 @@ class Routing(Adapter):
         super().__init__(channel, Settings())
         self.routes = {route.name: route for route in routes}
         self.capabilities = _common(route.adapter.capabilities for route in routes)  # type: ignore[misc]
+        # Judged before a provider is chosen: what one of them asks for holds for the channel.
+        self.hours = next((r.adapter.hours for r in routes if r.adapter.hours is not None), None)  # type: ignore[misc]
+        self.quotas = {name: q for r in routes for name, q in r.adapter.quotas.items()}  # type: ignore[misc]
 
     async def open(self) -> None:
         for route in self.routes.values():

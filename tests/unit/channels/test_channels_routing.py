@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
+from channels.limits import Hours, Need, Quota
 from channels.message import Message
 from channels.pacing import Outcome
 from channels.port import Capabilities
@@ -173,3 +174,17 @@ async def test_opening_and_closing_reach_every_provider() -> None:
     async with channel:
         assert [fake(channel, name).opened for name in ("one", "two")] == [1, 1]
     assert [fake(channel, name).closed for name in ("one", "two")] == [1, 1]
+
+
+async def test_hours_quotas_and_ends_are_those_of_the_providers() -> None:
+    one, two = FakeAdapter("sms"), FakeAdapter("sms")
+    hours, quota, ends_at = Hours("08:00", "22:00"), Quota(monthly=4), datetime(2026, 1, 2, tzinfo=UTC)
+    two.hours = hours  # type: ignore[misc]
+    two.quotas = {"a month": quota}  # type: ignore[misc]
+    two.needs = lambda _: Need("a month")  # type: ignore[method-assign]
+    two.closes_at = lambda _: ends_at  # type: ignore[method-assign]
+    channel = Routing("sms", [Route("one", one), Route("two", two)])
+    assert (channel.hours, channel.quotas) == (hours, {"a month": quota})
+    asked = {name: with_provider(message(), name) for name in ("one", "two", "gone")}
+    assert [channel.needs(each) for each in asked.values()] == [None, Need("a month"), None]
+    assert [channel.closes_at(each) for each in asked.values()] == [None, ends_at, None]
