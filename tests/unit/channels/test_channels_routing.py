@@ -176,15 +176,23 @@ async def test_opening_and_closing_reach_every_provider() -> None:
     assert [fake(channel, name).closed for name in ("one", "two")] == [1, 1]
 
 
+class Limited(FakeAdapter):
+    """A provider with hours, a quota and an end."""
+
+    hours = Hours("08:00", "22:00")
+    quotas = {"a month": Quota(monthly=4)}  # noqa: RUF012
+    ends_at = datetime(2026, 1, 2, tzinfo=UTC)
+
+    def needs(self, message: Message) -> Need | None:
+        return Need("a month")
+
+    def closes_at(self, message: Message) -> datetime | None:
+        return self.ends_at
+
+
 async def test_hours_quotas_and_ends_are_those_of_the_providers() -> None:
-    one, two = FakeAdapter("sms"), FakeAdapter("sms")
-    hours, quota, ends_at = Hours("08:00", "22:00"), Quota(monthly=4), datetime(2026, 1, 2, tzinfo=UTC)
-    two.hours = hours  # type: ignore[misc]
-    two.quotas = {"a month": quota}  # type: ignore[misc]
-    two.needs = lambda _: Need("a month")  # type: ignore[method-assign]
-    two.closes_at = lambda _: ends_at  # type: ignore[method-assign]
-    channel = Routing("sms", [Route("one", one), Route("two", two)])
-    assert (channel.hours, channel.quotas) == (hours, {"a month": quota})
-    asked = {name: with_provider(message(), name) for name in ("one", "two", "gone")}
-    assert [channel.needs(each) for each in asked.values()] == [None, Need("a month"), None]
-    assert [channel.closes_at(each) for each in asked.values()] == [None, ends_at, None]
+    channel = Routing("sms", [Route("one", FakeAdapter("sms")), Route("two", Limited("sms"))])
+    assert (channel.hours, channel.quotas) == (Limited.hours, Limited.quotas)
+    asked = [with_provider(message(), name) for name in ("one", "two", "gone")]
+    assert [channel.needs(each) for each in asked] == [None, Need("a month"), None]
+    assert [channel.closes_at(each) for each in asked] == [None, Limited.ends_at, None]
