@@ -137,6 +137,13 @@ async def _has_left(session: aiohttp.ClientSession, context: SimpleNamespace, _:
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
+# Older Pythons take these for addresses of the internet.
+_SPECIAL = (
+    ipaddress.ip_network("192.0.0.0/24"),  # RFC 6890; clouds keep their metadata there
+    ipaddress.ip_network("64:ff9b:1::/48"),  # RFC 8215: translated by a network for itself
+    ipaddress.ip_network("::/96"),  # RFC 4291 §2.5.5.1: the older internet in disguise
+    ipaddress.ip_network("::ffff:0:0:0/96"),  # RFC 2765, the same
+)
 
 
 class _Private(Exception):
@@ -146,6 +153,8 @@ class _Private(Exception):
 def is_public(address: str) -> bool:
     """Whether an IP address is one of the internet: not of a private network, this machine, or a group."""
     found = ipaddress.ip_address(address.partition("%")[0])
+    if any(found in network for network in _SPECIAL):
+        return False
     return (
         found.is_global and not found.is_multicast and all(is_public(str(inner)) for inner in _inside(found))
     )

@@ -108,6 +108,14 @@ class Adapter(ABC):
         """The quota that this message draws on, if any. Never raises: what is malformed needs none."""
         return None
 
+    def hours_for(self, address: str, locale: str | None, key: str) -> Hours | None:
+        """When marketing to this address leaves; with several providers, by the first choice for it."""
+        return self.hours
+
+    def quotas_of(self, provider: str | None) -> Mapping[str, Quota]:
+        """The quotas of that provider; `provider` is what `route` said of a message."""
+        return self.quotas
+
     def route(self, message: Message, tried: Collection[str] = ()) -> str | None:
         """Which of several providers is to take this message; `tried` surely did not take it.
 

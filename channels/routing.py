@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -25,7 +25,7 @@ from typing import Final
 import phonenumbers
 
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
-from channels.limits import Need
+from channels.limits import Hours, Need, Quota
 from channels.message import Message
 from channels.pacing import Outcome
 from channels.port import Adapter, Capabilities, Settings
@@ -123,9 +123,6 @@ class Routing(Adapter):
         super().__init__(channel, Settings())
         self.routes = {route.name: route for route in routes}
         self.capabilities = _common(route.adapter.capabilities for route in routes)  # type: ignore[misc]
-        # Judged before a provider is chosen: what one of them asks for holds for the channel.
-        self.hours = next((r.adapter.hours for r in routes if r.adapter.hours is not None), None)  # type: ignore[misc]
-        self.quotas = {name: q for r in routes for name, q in r.adapter.quotas.items()}  # type: ignore[misc]
 
     async def open(self) -> None:
         for route in self.routes.values():
@@ -139,6 +136,13 @@ class Routing(Adapter):
         route = self.routes.get(provider or "")
         return Capabilities() if route is None else route.adapter.capabilities
 
+    def hours_for(self, address: str, locale: str | None, key: str) -> Hours | None:
+        return self._order(address, locale, key)[0].adapter.hours
+
+    def quotas_of(self, provider: str | None) -> Mapping[str, Quota]:
+        route = self.routes.get(provider or "")
+        return {} if route is None else route.adapter.quotas
+
     def route(self, message: Message, tried: Collection[str] = ()) -> str | None:
         order = [route for route in self.order(message) if route.name not in tried]
         ready = next((route.name for route in order if route.circuit.allows(message.key)), None)
@@ -147,13 +151,16 @@ class Routing(Adapter):
 
     def order(self, message: Message) -> list[Route]:
         """The routes for this message, the first choice first; all of them where no rule holds."""
-        region, locale = _region(message.address), message.metadata.get("locale")
+        return self._order(message.address, message.metadata.get("locale"), message.key)
+
+    def _order(self, address: str, locale: str | None, key: str) -> list[Route]:
+        region = _region(address)
         stand = [route for route in self.routes.values() if route.rule.holds(locale, region)]
         found = sorted(
             stand or self.routes.values(),
             key=lambda route: float("inf") if route.rule.cost is None else route.rule.cost,
         )
-        chosen = _by_share(found, message.key)
+        chosen = _by_share(found, key)
         return found if chosen is None else [chosen, *(route for route in found if route is not chosen)]
 
     async def send(self, messages: Sequence[Message]) -> Sequence[Outcome]:

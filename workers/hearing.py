@@ -5,11 +5,12 @@ from __future__ import annotations
 import hmac
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from channels import Adapter, ConfigurationError
+from channels.inbound import Call, Forged, Heard
 from channels.settings import fill
 from engine.api.hearing import Ear
 from engine.language.callback_rules import SHORTEST
@@ -40,11 +41,11 @@ class AppliedHearing:
         installation = await self._live.installation()
         if installation is not self._installation:
             await self._build(installation)
-        given, found = _digest(adapter, secret), None
+        given, found = _digest(adapter, secret), []
         for each in self._addresses:  # all of them, so that none is found faster than another
             if hmac.compare_digest(each.digest, given):
-                found = each.ear
-        return found
+                found.append(each.ear)
+        return _one_of(found) if len(found) > 1 else next(iter(found), None)
 
     async def _build(self, installation: Installation) -> None:
         before, self._adapters = self._adapters, []
@@ -79,6 +80,22 @@ class AppliedHearing:
 def _digest(adapter: str, secret: str) -> bytes:
     # Digests have one length: neither that of a secret nor that of a name shows in the time.
     return sha256(f"{adapter}\x00{secret}".encode()).digest()
+
+
+def _one_of(ears: Sequence[Ear]) -> Ear:
+    """Routes of one adapter share an address: a call is of the account whose signature it bears."""
+    hears = [ear.hear for ear in ears if ear.hear is not None]
+
+    async def hear(call: Call) -> Heard:
+        refused = Forged("no account of this channel")
+        for each in hears:
+            try:
+                return await each(call)
+            except Forged as forged:
+                refused = forged
+        raise refused
+
+    return Ear(ears[0].channel, ears[0].adapter, hear if len(hears) == len(ears) else None)
 
 
 async def _close(adapters: list[Adapter]) -> None:

@@ -180,7 +180,9 @@ def build_adapter(database: AsyncEngine, channel: str, settings: ChannelSettings
     # Its rate holds for all workers together, so delivery keeps it, not the adapter.
     sink, tokens = OutboxSink(database), DatabaseTokens(database)
     if not settings.routes:
-        return create(settings.adapter, channel, settings.settings, sink, tokens=tokens)
+        adapter = create(settings.adapter, channel, settings.settings, sink, tokens=tokens)
+        _check_quotas(channel, settings, [adapter])
+        return adapter
     routes, mistakes = [], []
     for each in settings.routes:
         rule = Rule(each.locales, each.regions, each.share, each.cost)
@@ -193,7 +195,19 @@ def build_adapter(database: AsyncEngine, channel: str, settings: ChannelSettings
             routes.append(Route(each.name, adapter, rule))
     if mistakes:
         raise ConfigurationError("\n".join(mistakes))
+    _check_quotas(channel, settings, [route.adapter for route in routes])
     return Routing(channel, routes)
+
+
+def _check_quotas(channel: str, settings: ChannelSettings, adapters: Sequence[Adapter]) -> None:
+    """Refuses quotas of kinds that no message draws on; with `outbox` none count, whatever is written."""
+    if any(adapter.name == "outbox" for adapter in adapters):
+        return
+    known = sorted({kind for adapter in adapters for kind in adapter.quotas})
+    for kind in settings.quotas:
+        if kind not in known:
+            place = f"kairos.yaml: channels.{channel}.quotas.{kind}"
+            raise ConfigurationError(f"{place}: no such kind (there are: {', '.join(known) or 'none'})")
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from channels.message import Brand, Message
+from channels.routing import with_provider
 from engine.content.shown import Preview
 from engine.delivery.ports import LiveProject
 from engine.store import clock
@@ -49,7 +50,9 @@ async def send_trial(
         at=at,
         category="transactional",
         brand=Brand(brand.get("name"), brand.get("address")),
+        metadata={"locale": project.installation.locale},
         attachments=project.attachments.get(message, ()) if found.channel == "email" else (),
     )
     async with open_adapters(database, project.installation, (found.channel,)) as adapters:
-        return (await adapters[found.channel].send([trial]))[0]
+        adapter = adapters[found.channel]
+        return (await adapter.send([with_provider(trial, adapter.route(trial))]))[0]

@@ -236,7 +236,8 @@ def _send(project: Project, message: str, found: Preview, address: str) -> bool:
         except ConfigurationError as error:
             raise CommandError(str(error)) from None
         if isinstance(outcome, Accepted):
-            adapter = project.installation.channel(found.channel).adapter
+            channel = project.installation.channel(found.channel)
+            adapter = "one of its providers" if channel.routes else channel.adapter
             typer.echo(f"sent to {address} by {adapter}", err=True)
             return True
         typer.echo(f"not sent: {outcome}", err=True)

@@ -96,16 +96,13 @@ def check_part(
     for each, tree in trees.items():
         yield from check_names(each, templates.files[each], tree, scope, own)
         for line, missing in may_be_missing(tree, scope):
-            yield at_word(
-                each,
-                templates.files[each],
-                line,
-                missing,
-                "may-be-missing",
-                f"`{missing}` is missing for some customers: they would not get this message",
-                hint=f"give it a default: `{{{{ {missing} | default('…') }}}}`",
-                severity="warning",
-            )
+            said = f"`{missing}` is missing for some customers: they would not get this message"
+            hint = f"give it a default: `{{{{ {missing} | default('…') }}}}`"
+            if missing.startswith("links."):
+                said = f"`{missing}` is null without `links` in kairos.yaml: nobody would get this message"
+                hint = "say there where links lead, `links: {base_url: …}`, or give it a default"
+            source = templates.files[each]
+            yield at_word(each, source, line, missing, "may-be-missing", said, hint=hint, severity="warning")
         if (unseen := text_outside_blocks(ENVIRONMENTS[kind], each, templates.files[each])) is not None:
             yield unseen
     if assembly.problems or len(trees) < len(assembly.paths):

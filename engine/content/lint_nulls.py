@@ -9,7 +9,8 @@ from jinja2 import nodes
 from engine.content.extent import path_of
 from engine.content.scope import TemplateScope
 
-_ROOTS = ("profile", "answers")
+_ROOTS = ("profile", "answers", "links")
+_WAYS_OUT = ("unsubscribe", "preferences")
 
 
 def may_be_missing(tree: nodes.Template, scope: TemplateScope) -> Iterator[tuple[int, str]]:
@@ -17,7 +18,9 @@ def may_be_missing(tree: nodes.Template, scope: TemplateScope) -> Iterator[tuple
     seen: set[str] = set()
     for line, path in _written(tree, frozenset()):
         root, name = path.split(".")[:2]
-        known = scope.profile if root == "profile" else scope.answers
+        known = {"profile": scope.profile, "answers": scope.answers}.get(
+            root, () if scope.rules.ways_out else _WAYS_OUT
+        )
         if path not in seen and name in known and f"{root}.{name}" not in scope.certain:
             seen.add(path)
             yield line, path

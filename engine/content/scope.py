@@ -26,6 +26,8 @@ class Rules:
     price: float | None = None
     currency: str = ""
     html_kilobytes: int = 102
+    ways_out: bool = True
+    """Whether `links.unsubscribe` and `links.preferences` are there."""
 
     @property
     def real(self) -> bool:

@@ -14,7 +14,7 @@ from engine.delivery.job import Job, Turn
 from engine.delivery.limits import policy_of, told
 from engine.delivery.linking import MessageLinks
 from engine.delivery.ports import Redirect
-from engine.delivery.route import routed
+from engine.delivery.route import hours_of, routed
 from engine.policy import Closed, Defer, Held, Request, Send, Skip, Verdict, Why
 from engine.store.deliveries import Sending
 
@@ -44,6 +44,7 @@ def request(turn: Turn, job: Job, *, over: bool, late: bool) -> Request:
         late=late,
         repeat=job.bound is not None,
         best_time=step.send_at == "best_time",
+        hours=hours_of(turn, job, channels),
     )
 
 

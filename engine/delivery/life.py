@@ -63,6 +63,8 @@ def life(row: Delivery, told: Sequence[Event], ended: tuple[datetime, str] | Non
     found.sort(key=lambda moment: moment.at)
     if row.state in _SETTLED:
         why = f": {reason_in_words(row.reason)}" if row.reason else ""
+        if row.reason == "render" and (detail := (row.raw or {}).get("detail")):
+            why += f": {detail}"
         until = f" until {_instant(row.due_at)}" if row.state == "deferred" and row.due_at else ""
         if row.state == "deferred" and ended is not None:
             found.append(Moment(ended[0], "dropped", f"not sent: its enrolment ended meanwhile ({ended[1]})"))
@@ -100,9 +102,10 @@ def saw_in_words(saw: Mapping[str, Any]) -> str:
 
 
 def _handed(row: Delivery) -> str:
-    parts = [f"handed over by {row.channel}"]
+    parts = [f"handed over by {row.channel}" + (f" through {row.provider}" if row.provider else "")]
     if row.template_digest:
-        parts.append(f"template {row.template_digest[:12]}")
+        variant = f" as {row.template_variant}" if row.template_variant else ""
+        parts.append(f"template {row.template_digest[:12]}{variant}")
     if row.units is not None:
         parts.append(f"{row.units} of the budget")
     if row.quota:

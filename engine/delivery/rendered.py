@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from channels.limits import Quota as Declared
+from channels.routing import provider_of
 from engine.content.units import units
 from engine.core.calendar import period_of
 from engine.core.limits import Opening, Quota
@@ -85,8 +86,9 @@ async def _quotas(connection: AsyncConnection, turn: Turn, jobs: Sequence[Job]) 
         need = adapter.needs(job.message)
         if need is None:
             continue
-        job.quota = f"{adapter.name}:{need.quota}" + (f":{need.of}" if need.of else "")
-        declared = adapter.quotas[need.quota]
+        provider = provider_of(job.message)
+        job.quota = f"{provider or adapter.name}:{need.quota}" + (f":{need.of}" if need.of else "")
+        declared = adapter.quotas_of(provider)[need.quota]
         said = turn.project.installation.channel(job.message.channel).quotas.get(need.quota)
         needing.append((job, _as_declared(declared, said), need.of))
     if not needing:
@@ -136,10 +138,12 @@ async def _budgets(connection: AsyncConnection, turn: Turn, jobs: Sequence[Job])
     for job in jobs:
         assert job.message is not None
         channel = job.message.channel
-        budget = installation.channel(channel).budget
+        own = installation.channel(channel)
+        budget = own.budget
         if budget is not None and job.spent is None:
             begins, _ = period_of(turn.at(job.order), budget.within, installation.time_zone)
-            needed = units(budget, job.message.parts, job.message.address)
+            signature = own.signature(provider_of(job.message))
+            needed = units(budget, job.message.parts, job.message.address, signature)
             wanted.setdefault((channel, begins), []).append((job, needed))
     refused = []
     settings = limits.settings(turn.ports, turn.project)

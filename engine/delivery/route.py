@@ -5,9 +5,12 @@ After an outcome that nobody knows only the same provider may be asked again, wh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from channels.errors import Rejected, Throttled, Unavailable
 from channels.message import Message as Outgoing
-from channels.routing import OF_THE_PROVIDER, provider_of, with_provider
+from channels.routing import OF_THE_PROVIDER, Routing, provider_of, with_provider
+from engine.core.limits import Hours
 from engine.delivery.job import Job, Turn
 
 
@@ -16,6 +19,19 @@ def routed(turn: Turn, job: Job, message: Outgoing) -> Outgoing:
     adapter = turn.ports.adapters[message.channel]
     provider = adapter.route(message, job.tried) if job.bound is None else job.row.provider
     return message if provider is None else with_provider(message, provider)
+
+
+def hours_of(turn: Turn, job: Job, channels: Iterable[str]) -> dict[str, Hours]:
+    """When marketing leaves by those channels that have several providers: as the first choice takes it."""
+    locale = job.enrolment.profile.locale or turn.project.installation.locale
+    found = {}
+    for channel in channels:
+        adapter, address = turn.ports.adapters.get(channel), job.profile.addresses.get(channel)
+        if isinstance(adapter, Routing) and address:
+            hours = adapter.hours_for(address, locale, job.row.key)
+            if hours is not None:
+                found[channel] = Hours(hours.opens, hours.closes, zone=hours.zone)
+    return found
 
 
 def another_provider(

@@ -61,6 +61,12 @@ class ChannelSettings:
     routes: tuple[RouteSettings, ...] = ()
     """Several providers; then `adapter` and `settings` say nothing."""
 
+    def signature(self, provider: str | None = None) -> str:
+        """What this provider (None: any) puts before a text message, with its brackets; empty if nothing."""
+        asked = [route.settings for route in self.routes if provider in (None, route.name)]
+        names = (settings.get("sign_name") for settings in asked or [self.settings])
+        return next((f"【{name}】" for name in names if isinstance(name, str)), "")
+
 
 @dataclass(frozen=True, slots=True)
 class AudienceSettings:

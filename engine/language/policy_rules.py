@@ -9,21 +9,28 @@ from engine.language.diagnostics import Reporter, listed, nearest
 from engine.language.loader import Mapping, Node, Sequence, plain_data, text_of
 from engine.language.policies import read_policy
 from engine.language.scalars import is_window_time, read_length
-from engine.language.words import Words
+from engine.language.words import Lookup, Words
 
 
 def check_policies(root: Node, words: Words, reporter: Reporter) -> None:
-    """Report what is wrong with `policies` and `priorities` beyond their shape."""
+    """Report what is wrong with `policies`, `priorities` and what channels name, beyond their shape."""
+    lookup = Lookup(words, reporter)
     for name, policy in _entries(_part(root, "policies")):
         if not isinstance(policy, Mapping):
             continue
         for cap in _items(policy.get("caps")):
-            _cap(cap, words.channel_names(), reporter)
+            _cap(cap, reporter)
+            lookup.channel(_part(cap, "channel"))
         _hours(policy.get("quiet_hours"), reporter)
         _deferring(name, policy, reporter)
         _best_time(policy.get("best_time"), reporter)
     for _, channel in _entries(_part(root, "channels")):
         _budget(_part(channel, "budget"), reporter)
+        for _, quota in _entries(_part(channel, "quotas")):
+            for opening in _items(_part(quota, "opened_by")):
+                lookup.event(_part(opening, "event"))
+    for node in _items(_part(_part(root, "links"), "channels")):
+        lookup.channel(node)
     _priorities(root, words.journeys, reporter)
 
 
@@ -47,7 +54,7 @@ def _priorities(root: Node, journeys: Collection[str], reporter: Reporter) -> No
         seen.add(name)
 
 
-def _cap(node: Node, channels: Collection[str], reporter: Reporter) -> None:
+def _cap(node: Node, reporter: Reporter) -> None:
     if not isinstance(node, Mapping):
         return
     if "within" in node.keys and "calendar" in node.keys:
@@ -56,16 +63,6 @@ def _cap(node: Node, channels: Collection[str], reporter: Reporter) -> None:
             node.keys["calendar"].mark,
             "a cap has either `within` or `calendar`",
             hint="make it two caps if both are to be kept",
-        )
-    named = node.get("channel")
-    channel = text_of(named)
-    if named is not None and channel is not None and channel not in channels:
-        reporter.error(
-            "J306",
-            named.mark,
-            f"unknown channel `{channel[:60]}`",
-            expected=f"one of {listed(channels)}",
-            hint=nearest(channel, channels),
         )
 
 

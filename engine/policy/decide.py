@@ -92,7 +92,7 @@ def _in_force(requests: Sequence[Request], settings: Settings, rules: Sequence[R
         idle.add(within_caps)
     if all(request.policy.quiet_hours is None for request in requests):
         idle.add(outside_quiet_hours)
-    if not settings.hours:
+    if not settings.hours and not any(request.hours for request in requests):
         idle.add(within_hours)
     if not any(request.best_time for request in requests):
         idle.add(at_best_time)

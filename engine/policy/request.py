@@ -46,6 +46,8 @@ class Request:
     late: bool = False
     repeat: bool = False
     best_time: bool = False
+    hours: Mapping[str, Hours] = field(default_factory=dict)
+    """Those of its own provider, where a channel has several and `kairos.yaml` names no hours."""
 
     @property
     def limited(self) -> bool:

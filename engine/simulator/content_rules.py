@@ -32,4 +32,5 @@ def _rules(installation: Installation, category: str, adapter: str, settings: Ma
         content.price,
         content.currency,
         content.html_kilobytes,
+        installation.links.base_url is not None,
     )

@@ -24,10 +24,11 @@ class Spending:
         self, request: Request, channel: str, parts: Mapping[str, str], address: str
     ) -> Closed | Held | None:
         """Takes what the message needs; else what becomes of it."""
-        budget = self._installation.channel(channel).budget
+        own = self._installation.channel(channel)
+        budget = own.budget
         if budget is None or request.journey not in self._journeys:
             return None
-        needed = units(budget, parts, address)
+        needed = units(budget, parts, address, own.signature())
         begins, _ = period_of(request.at, budget.within, self._settings.time_zone)
         used = self._used.get((channel, begins), 0)
         if request.category == "marketing" and used + needed > budget.most:

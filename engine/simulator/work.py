@@ -125,7 +125,12 @@ def _policy_profile(run: Simulation, person: Person, step: Message) -> Profile:
     zone = person.time_zone or run.surroundings.installation.time_zone
     looks: tuple[int, ...] = ()
     if step.send_at == "best_time":
-        seen = (each.at for name in LOOKS for each in person.history.get(name, ()))
+        seen = (
+            each.at
+            for name in LOOKS
+            for each in person.history.get(name, ())
+            if each.properties.get("proxy") is not True
+        )
         looks = looks_by_hour(tuple(seen), zone)
     return Profile(addresses, consents, time_zone=zone, uses=person.uses, looks=looks)
 

@@ -10,9 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 _ID = sa.Uuid(as_uuid=False)
 _NAMES = "('message.opened', 'message.clicked')"
+# A mail service that fetches pictures for somebody says nothing of when they look.
+_BY_PEOPLE = "AND properties ->> 'proxy' IS DISTINCT FROM 'true'"
 _OWN = sa.text(f"""
     SELECT profile_id, occurred_at FROM events
-    WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND name IN {_NAMES} AND occurred_at > :since
+    WHERE profile_id = ANY(CAST(:ids AS uuid[])) AND name IN {_NAMES} AND occurred_at > :since {_BY_PEOPLE}
 """).columns(profile_id=_ID)
 _BASE = sa.text(f"""
     WITH r AS (
@@ -21,6 +23,7 @@ _BASE = sa.text(f"""
     )
     SELECT p.time_zone, e.occurred_at FROM r JOIN profiles p ON p.id = r.profile_id
     JOIN events e ON e.profile_id = r.profile_id AND e.name IN {_NAMES} AND e.occurred_at > :since
+        {_BY_PEOPLE}
     LIMIT 20000
 """)
 

@@ -7,7 +7,7 @@ from engine.policy.request import Closed, Defer, Finding, Profile, Request, Sett
 
 
 def within_hours(request: Request, channel: str, profile: Profile, settings: Settings) -> Finding:
-    hours = settings.hours.get(channel)
+    hours = settings.hours.get(channel) or request.hours.get(channel)
     if hours is None or not request.limited:
         return None
     zone = settings.zone(hours.zone, profile)

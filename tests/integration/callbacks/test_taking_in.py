@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from channels.inbound import Call
+from channels.testing.twilio import FakeTwilio
 from channels.testing.wechat import FakeWeChat
 from channels.testing.wechat_calls import Caller
 from channels.testing.wecom import FakeWeCom
@@ -178,3 +180,32 @@ channels:
     while answer.status_code == 200:  # until the new settings are seen
         answer = await station.call("wecom", "wecom", call)
     assert answer.status_code == 503
+
+
+async def test_routes_of_one_adapter_are_heard_each_by_its_own_signature(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"https://go.example.com/callbacks/twilio/{ADDRESSES['sms']}"
+    accounts = [FakeTwilio(f"AC{n:032x}", f"token-{n}", []) for n in (1, 2)]
+    routes = []
+    for place, account in enumerate(accounts):
+        monkeypatch.setenv(f"TWILIO_{place}", account.auth_token)
+        settings = (
+            f'account_sid: {account.account_sid}, auth_token: "${{TWILIO_{place}}}", '
+            f'from: "+15005550006", callback_url: "{url}"'
+        )
+        routes.append(f"      - {{name: account-{place}, adapter: twilio, settings: {{{settings}}}}}\n")
+    project = "version: 1\nchannels:\n  sms:\n    callback_secret: ${SMS_ADDRESS}\n    routes:\n"
+    await station.apply({"kairos.yaml": project + "".join(routes)})
+    await asyncio.sleep(1.1)
+
+    forged = FakeTwilio(accounts[0].account_sid, "another", [])
+    told = []
+    for place, account in enumerate([*accounts, forged]):
+        form = {"MessageSid": f"SM{place}", "From": "+15005550100", "Body": "Hello"}
+        headers, body = account.signed(url, form)
+        call = Call("POST", {}, headers, body, now())
+        told.append((await station.call("twilio", "sms", call)).status_code)
+
+    assert told == [200, 200, 403]
+    assert len(await station.kept()) == 2

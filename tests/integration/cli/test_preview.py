@@ -58,3 +58,16 @@ def test_a_test_goes_out_marked_and_leaves_no_delivery(
         return [(each.address, each.parts["subject"]) for each in kept], rows
 
     assert on_database(look) == ([("me@example.com", "[Test] Hello")] * 2, 0)
+
+
+def test_a_test_goes_out_through_a_channel_with_routes(
+    kairos: Kairos, folder: Path, on_database: OnDatabase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "kairos.yaml"
+    routes = "[{name: one, adapter: outbox}, {name: two, adapter: outbox}]"
+    path.write_text(path.read_text() + f"channels: {{email: {{routes: {routes}}}}}\n")
+    kairos("apply")
+    on_database(a_visit)
+    words = ["preview", "hello", "--profile", "c1", "--channel", "email", "--send-to", "me@example.com"]
+    assert run(words) == 0
+    assert "sent to me@example.com by one of its providers" in capsys.readouterr().err

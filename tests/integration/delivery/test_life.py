@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from channels.receipt import DeliveryState, Receipt
+from channels.routing import Route, Routing, Rule
+from channels.testing import FakeAdapter
 from engine.core.limits import Cap, Policy
 from engine.delivery import deliver, receive
 from engine.delivery.life import life, lines
@@ -73,6 +75,28 @@ async def test_what_was_skipped_or_dropped_says_so(world: World) -> None:
     assert (await told(world, f"{person}/two"))[-1].startswith("waits until 2026-03-02 11:00:00 UTC")
     ended = await told(world, f"{person}/two", ended=True)
     assert ended[-1] == "not sent: its enrolment ended meanwhile (goal)"
+
+
+async def test_the_provider_and_the_variant_are_told(world: World) -> None:
+    routes = [Route("cn", FakeAdapter("sms"), Rule(regions=("CN",))), Route("rest", FakeAdapter("sms"))]
+    world.adapters["sms"] = Routing("sms", routes)
+    digest = world.plan(message(template="tiered", channels=("sms",)))
+    person = await world.customer(digest, attributes={"personalise": False})
+    await deliver(world.worker(), [world.order(person, digest)])
+
+    handed = next(line for line in await told(world, f"{person}/hi") if line.startswith("handed over"))
+    found = (await world.row(person)).template_digest or ""
+    assert handed.startswith(f"handed over by sms through cn, template {found[:12]} as generic, ")
+
+
+async def test_what_cannot_be_rendered_says_where(world: World) -> None:
+    world.fake("sms")
+    digest = world.plan(message(template="broken", channels=("sms",)))
+    person = await world.customer(digest)
+    await deliver(world.worker(), [world.order(person, digest)])
+
+    last = (await told(world, f"{person}/hi"))[-1]
+    assert last.startswith("skipped: the template could not be rendered: templates/broken/sms.text.j2: ")
 
 
 async def test_there_is_no_life_of_what_is_no_message(world: World) -> None:

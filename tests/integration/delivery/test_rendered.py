@@ -186,6 +186,19 @@ async def test_a_budget_stops_what_comes_after_it_is_spent(
         assert answers[2].until == datetime(2026, 3, 2, tzinfo=UTC)
 
 
+async def test_the_signature_that_the_provider_adds_costs_too(world: World) -> None:
+    own = ChannelSettings(settings={"sign_name": "Nanxun Tea " * 6}, budget=Budget(9, segments=True))
+    world.channels["sms"] = own
+    world.fake("sms")
+    digest = world.plan(message(channels=("sms",)))
+    mainland = await world.customer(digest)
+    abroad = await world.customer(digest, addresses={"phone": "+4915112345678"})
+
+    await deliver(world.worker(), [world.order(person, digest) for person in (mainland, abroad)])
+
+    assert [(await world.row(person)).units for person in (mainland, abroad)] == [2, 1]
+
+
 async def test_many_workers_spend_no_more_than_there_is(world: World) -> None:
     world.channels["sms"] = ChannelSettings(budget=Budget(5))
     adapter = world.fake("sms")
@@ -258,6 +271,8 @@ async def test_at_best_time_a_message_waits_for_the_hour_at_which_its_receiver_l
     for day in range(3):
         await world.event(busy, "message.clicked", datetime(2026, 2, 10 + day, 12, 40, tzinfo=UTC))
     await world.event(busy, "message.opened", datetime(2026, 2, 10, 4, tzinfo=UTC))
+    for minute in range(9):  # a mail service that fetches pictures, when nobody looks
+        await world.event(busy, "message.opened", datetime(2026, 2, 10, 5, minute, tzinfo=UTC), proxy=True)
     worker = world.worker()
 
     answers = await deliver(worker, [world.order(person, digest) for person in (busy, quiet)])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import ClassVar
 
 import pytest
 
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
+from channels.limits import Hours, Need, Quota
 from channels.message import Message
 from channels.pacing import Outcome
 from channels.port import Capabilities
@@ -142,3 +145,46 @@ async def test_a_channel_that_nobody_knows_writes_to_the_attribute_of_its_name(w
 
     assert [answer.result for answer in answers if isinstance(answer, Settled)] == ["sent", "skipped"]
     assert [sent.address for sent in pigeon.attempts] == ["p-1"]
+
+
+class Nightless(FakeAdapter):
+    hours = Hours("12:00", "18:00", "UTC")
+
+
+class Counting(FakeAdapter):
+    """Takes one message of a kind a month."""
+
+    quotas: ClassVar[Mapping[str, Quota]] = {"news": Quota(monthly=1)}
+
+    def needs(self, message: Message) -> Need | None:
+        return Need("news")
+
+
+async def test_marketing_keeps_the_hours_of_the_provider_it_would_go_by(world: World) -> None:
+    world.clock.scaled = True
+    routes = [Route("cn", Nightless("sms"), Rule(regions=("CN",))), Route("rest", FakeAdapter("sms"))]
+    world.adapters["sms"] = Routing("sms", routes)
+    digest = world.plan(message(channels=("sms",)))
+    chinese = await world.customer(digest)
+    german = await world.customer(digest, addresses={"phone": "+4915112345678"})
+
+    orders = [world.order(person, digest) for person in (chinese, german)]
+    waits, goes = await deliver(world.worker(), orders)
+
+    assert waits == Settled("hi", "deferred", AT, reason="window", until=AT.replace(hour=12))
+    assert goes == Settled("hi", "sent", AT, "sms")
+
+
+async def test_quotas_are_those_of_the_provider(world: World) -> None:
+    routes = [Route("cn", Counting("sms"), Rule(regions=("CN",))), Route("rest", FakeAdapter("sms"))]
+    world.adapters["sms"] = Routing("sms", routes)
+    digest = world.plan(message(channels=("sms",)), message("two", channels=("sms",)))
+    chinese = await world.customer(digest)
+    worker = world.worker()
+
+    [first] = await deliver(worker, [world.order(chinese, digest)])
+    [second] = await deliver(worker, [world.order(chinese, digest, "two")])
+
+    assert first == Settled("hi", "sent", AT, "sms")
+    assert isinstance(second, Settled)
+    assert (second.result, second.reason) == ("skipped", "quota")

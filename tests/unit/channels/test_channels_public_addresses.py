@@ -16,7 +16,7 @@ def test_addresses_of_the_internet(address: str) -> None:
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0",
-    "100.64.0.1", "224.0.0.1",
+    "100.64.0.1", "224.0.0.1", "192.0.0.192", "64:ff9b:1::7f00:1", "::7f00:1", "::ffff:0:7f00:1",
      "::1", "fe80::1%eth0", "fc00::1", "::ffff:10.0.0.1", "2002:7f00:1::"],
 )  # fmt: skip
 def test_addresses_that_are_not(address: str) -> None:

@@ -190,9 +190,10 @@ class Limited(FakeAdapter):
         return self.ends_at
 
 
-async def test_hours_quotas_and_ends_are_those_of_the_providers() -> None:
+async def test_quotas_and_ends_are_those_of_the_provider() -> None:
     channel = Routing("sms", [Route("one", FakeAdapter("sms")), Route("two", Limited("sms"))])
-    assert (channel.hours, channel.quotas) == (Limited.hours, Limited.quotas)
+    assert channel.quotas_of("two") == Limited.quotas
+    assert channel.quotas_of("one") == channel.quotas_of("gone") == {}
     asked = [with_provider(message(), name) for name in ("one", "two", "gone")]
     assert [channel.needs(each) for each in asked] == [None, Need("a month"), None]
     assert [channel.closes_at(each) for each in asked] == [None, Limited.ends_at, None]

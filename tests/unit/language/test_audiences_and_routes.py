@@ -6,7 +6,7 @@ import pytest
 
 from engine.core.describe import step as described
 from engine.core.plan import Effect
-from engine.language.installation import Provider, RouteSettings
+from engine.language.installation import ChannelSettings, Provider, RouteSettings
 from engine.language.project import Project, check_project
 from engine.simulator.suite import run_suite
 
@@ -136,3 +136,10 @@ def test_scenarios_play_it() -> None:
     found = project(**{"journeys/tests/show.test.yaml": SCENARIO})
     assert not found.errors
     assert [each.passed for each in run_suite(found).results] == [True, True]
+
+
+def test_the_signature_of_texts_is_that_of_the_provider() -> None:
+    routes = (RouteSettings("abroad", "twilio"), RouteSettings("cn", "aliyun_sms", {"sign_name": "Tea"}))
+    routed = ChannelSettings(routes=routes)
+    assert [routed.signature(each) for each in ("abroad", "cn", None)] == ["", "【Tea】", "【Tea】"]
+    assert ChannelSettings("aliyun_sms", settings={"sign_name": "Tea"}).signature() == "【Tea】"
