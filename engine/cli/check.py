@@ -41,17 +41,20 @@ def content_checker(
     for problem in check_paths(templates):
         yield None, problem
     for use in uses:
-        scope = TemplateScope(
-            use.profile,
-            use.trigger,
-            use.event,
-            use.answers,
-            use.brand,
-            use.extents,
-            use.certain,
-            rules_of(setting.installation, use.channel, use.category),
-        )
-        for problem in check_message(templates, use.message, use.channel, scope):
+        found: list[TemplateProblem] = []
+        for rules in rules_of(setting.installation, use.channel, use.category):
+            scope = TemplateScope(
+                use.profile,
+                use.trigger,
+                use.event,
+                use.answers,
+                use.brand,
+                use.extents,
+                use.certain,
+                rules,
+            )
+            found += check_message(templates, use.message, use.channel, scope)
+        for problem in dict.fromkeys(found):
             yield use, problem
 
 

@@ -107,7 +107,7 @@ def _sought(
 ) -> list[Shown]:
     variants = read_variants(project.templates)
     templates = TemplateSet(project.templates, project.installation.locale, names_of(variants))
-    rules = {each: rules_of(project.installation, each) for each in templates.channels(message)}
+    rules = {each: rules_of(project.installation, each)[0] for each in templates.channels(message)}
     if profile is None or not (Path(profile).is_file() or profile.endswith(FILES)):
         return _of_database(project, message, wanted, rules, profile, segment, limit)
     found = render_preview(

@@ -87,11 +87,10 @@ def decide(
 
 def _in_force(requests: Sequence[Request], settings: Settings, rules: Sequence[Rule]) -> list[Rule]:
     """Less those that can say nothing of any of these messages."""
-    policies = {id(request.policy): request.policy for request in requests}.values()
     idle: set[Rule] = set()
-    if not any(policy.caps for policy in policies):
+    if not any(request.policy.caps for request in requests):
         idle.add(within_caps)
-    if all(policy.quiet_hours is None for policy in policies):
+    if all(request.policy.quiet_hours is None for request in requests):
         idle.add(outside_quiet_hours)
     if not settings.hours and not any(request.hours for request in requests):
         idle.add(within_hours)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Final
 
 from engine.content import Rules
@@ -13,17 +12,20 @@ MAINLAND: Final = ("aliyun_sms", "tencent_sms")
 """Adapters of carriers that count as those of mainland China do."""
 
 
-def rules_of(installation: Installation, channel: str, category: str = "marketing") -> Rules:
-    """The rules for a message of this category; of several providers those of a mainland one, if any."""
-    found, content = installation.channel(channel), installation.content
-    if found.routes:
-        first = min(found.routes, key=lambda route: route.adapter not in MAINLAND)
-        found = replace(found, adapter=first.adapter, settings=first.settings)
-    signature, approved = found.settings.get("sign_name"), found.settings.get("templates")
+def rules_of(installation: Installation, channel: str, category: str = "marketing") -> list[Rules]:
+    """The rules for a message of this category: those of each provider that serves the channel."""
+    own = installation.channel(channel)
+    routes = [(each.adapter, each.settings) for each in own.routes]
+    return [_rules(installation, category, *each) for each in routes or [(own.adapter, own.settings)]]
+
+
+def _rules(installation: Installation, category: str, adapter: str, settings: Mapping[str, object]) -> Rules:
+    content = installation.content
+    signature, approved = settings.get("sign_name"), settings.get("templates")
     return Rules(
         category,
-        found.adapter,
-        found.adapter in MAINLAND,
+        adapter,
+        adapter in MAINLAND,
         f"【{signature}】" if isinstance(signature, str) else None,
         tuple(map(str, approved.values())) if isinstance(approved, dict) else (),
         content.most_segments,
@@ -32,7 +34,3 @@ def rules_of(installation: Installation, channel: str, category: str = "marketin
         content.html_kilobytes,
         installation.links.base_url is not None,
     )
-
-
-def rules_by_channel(installation: Installation, channels: Iterable[str]) -> dict[str, Rules]:
-    return {channel: rules_of(installation, channel) for channel in channels}

@@ -70,7 +70,7 @@ async def preview_page(
         if customer:
             context, held, note = await _customer(connection, project, message, customer)
         asked = Wanted(channel, wanted.locale or None, wanted.variant or None)
-        rules = {channel: rules_of(project.installation, channel)}
+        rules = {channel: rules_of(project.installation, channel)[0]}
         found = shown(templates, message, context, held, asked, rules)[0]
         if "json" in found.parts:
             found.parts["json"] = indented(found.parts["json"])

@@ -27,6 +27,7 @@ from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, Telemetr
 
 from engine.cli.applying import apply_project
 from engine.cli.check import check_folder
+from engine.cli.explain_message import life_lines, read_life
 from engine.cli.project_folder import read_project
 from engine.cli.worker import log_to_stderr, stop_on_signals
 from engine.store import keys
@@ -130,6 +131,7 @@ class CartDemo:
         done = " · ".join(f"{count} {deed}" for deed, count in world.did.most_common())
         self.say(f"people: {done}")
         self.say("exits: " + " · ".join(f"{count} {exit_}" for exit_, count in kept.exits.most_common()))
+        await self._one_life(database, kept)
         for difference in differences:
             self.console.print(f"✗ {difference}", style="red", markup=False)
         if not differences:
@@ -142,6 +144,19 @@ class CartDemo:
             self.say(f"\n  API           {base_url}/docs\n  stop          Ctrl-C")
             await stop.wait()
         return 1 if differences else 0
+
+    async def _one_life(self, database: AsyncEngine, kept: Ledger) -> None:
+        """What `kairos explain message` tells of one that somebody did most about."""
+        longest: tuple[str, list[str]] = ("", [])
+        async with database.connect() as connection:
+            for each in (d for d in kept.deliveries if d["state"] == "delivered"):
+                name = f"{each['enrolment_id']}/{each['step']}"
+                told = list(life_lines(*await read_life(connection, name)))
+                longest = max(longest, (name, told), key=lambda found: len(found[1]))
+        self.say(f"\n$ kairos explain message {longest[0]}")
+        for line in longest[1]:
+            self.say(f"  {line}")
+        self.say("")
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)

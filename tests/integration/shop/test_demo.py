@@ -65,6 +65,7 @@ def test_what_providers_took_and_people_did_with_their_carts_is_on_record(home: 
     said, _ = running.communicate(timeout=240)
     assert running.returncode == 0, said
     assert "what the providers took and the people did is what is on record" in said
+    assert "handed over by sms" in said
     for deed in ("followed", "delivered", "bounced", "clicked", "scanned", "bought", "stopped"):
         assert f" {deed}" in said
 

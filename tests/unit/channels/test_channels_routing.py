@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from channels.errors import Rejected, Throttled, Unavailable, Unknown
+from channels.limits import Hours, Need, Quota
 from channels.message import Message
 from channels.pacing import Outcome
 from channels.port import Capabilities
@@ -173,3 +174,26 @@ async def test_opening_and_closing_reach_every_provider() -> None:
     async with channel:
         assert [fake(channel, name).opened for name in ("one", "two")] == [1, 1]
     assert [fake(channel, name).closed for name in ("one", "two")] == [1, 1]
+
+
+class Limited(FakeAdapter):
+    """A provider with hours, a quota and an end."""
+
+    hours = Hours("08:00", "22:00")
+    quotas = {"a month": Quota(monthly=4)}  # noqa: RUF012
+    ends_at = datetime(2026, 1, 2, tzinfo=UTC)
+
+    def needs(self, message: Message) -> Need | None:
+        return Need("a month")
+
+    def closes_at(self, message: Message) -> datetime | None:
+        return self.ends_at
+
+
+async def test_quotas_and_ends_are_those_of_the_provider() -> None:
+    channel = Routing("sms", [Route("one", FakeAdapter("sms")), Route("two", Limited("sms"))])
+    assert channel.quotas_of("two") == Limited.quotas
+    assert channel.quotas_of("one") == channel.quotas_of("gone") == {}
+    asked = [with_provider(message(), name) for name in ("one", "two", "gone")]
+    assert [channel.needs(each) for each in asked] == [None, Need("a month"), None]
+    assert [channel.closes_at(each) for each in asked] == [None, Limited.ends_at, None]
