@@ -8,6 +8,7 @@ from typing import Any
 
 from channels.inbound import Heard, Inbound
 from channels.receipt import DeliveryState, Reason, Receipt
+from engine.customers.identifiers import Unusable, normalise
 from engine.store.heard import NewHeard
 
 RECEIPT, INBOUND = "receipt", "inbound"
@@ -64,6 +65,15 @@ def _inbound(inbound: Inbound) -> dict[str, Any]:
     return {
         "name": inbound.name,
         "at": inbound.at.isoformat(),
-        "identities": [list(identity) for identity in inbound.identities],
+        # In the shapes of their kinds: whoever is erased is found by them.
+        "identities": [[kind, _normal(kind, value)] for kind, value in inbound.identities],
         "properties": dict(inbound.properties),
     } | ({"opt_out": True} if inbound.opt_out else {})
+
+
+def _normal(kind: str, value: str) -> str:
+    """What cannot be brought into its shape stays as it came: whoever works it off says why."""
+    try:
+        return normalise(kind, value)
+    except Unusable:
+        return value

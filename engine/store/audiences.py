@@ -250,14 +250,21 @@ async def standing(connection: AsyncConnection) -> list[Standing]:
 
 
 async def again(connection: AsyncConnection, audience: str) -> int:
-    """Makes at once what was refused, or waits after a failure; how many changes there are."""
+    """Makes at once what was refused, or waits after a failure; how many changes there are.
+
+    What was refused is left so where something else was said of that person since.
+    """
     values: dict[str, Any] = {"audience": audience}
     await connection.execute(
         sa.text("UPDATE audience_work SET due_at = NULL, attempts = 0 WHERE audience = :audience"), values
     )
     result = await connection.execute(
-        sa.text("""UPDATE audience_changes SET state = 'waiting', reason = NULL, settled_at = NULL
-                   WHERE audience = :audience AND state IN ('failed', 'waiting')"""),
+        sa.text("""
+            UPDATE audience_changes c SET state = 'waiting', reason = NULL, settled_at = NULL
+            WHERE c.audience = :audience AND (c.state = 'waiting' OR (c.state = 'failed' AND NOT EXISTS (
+                SELECT 1 FROM audience_changes l WHERE l.audience = c.audience
+                AND l.profile_id = c.profile_id AND (l.at, l.id) > (c.at, c.id))))
+        """),
         values,
     )
     return result.rowcount

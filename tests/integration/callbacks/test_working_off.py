@@ -317,3 +317,18 @@ async def test_a_call_in_the_middle_of_an_outage_is_answered_so_that_it_comes_ag
     body = json.dumps([{"out_id": "k", "biz_id": "b", "success": True, "report_time": "2026-11-11 10:00:00"}])
     call = Call("POST", {}, {"content-type": "application/json"}, body.encode(), NOW)
     assert (await station.call("aliyun_sms", "sms", call)).status_code == 503
+
+
+async def test_what_waits_of_somebody_is_erased_however_the_provider_spells_them(station: Station) -> None:
+    async def keep(message_id: str) -> None:
+        said = Inbound("email.replied", datetime.now(UTC), message_id, (("email", "Mei@Example.COM"),))
+        await heard.keep(station.database, "email", "resend", rows_of(Heard(inbound=(said,))))
+
+    await keep("m-1")
+    await station.work_off()
+    [event] = await station.events("email", "mei@example.com")
+    await keep("m-2")
+
+    await erase_person(station.database, event.profile_id)
+
+    assert await station.kept() == []

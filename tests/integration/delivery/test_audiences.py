@@ -323,3 +323,18 @@ async def test_an_adapter_that_raises_loses_nothing(
 
     assert (await states(world))[0][0] == "waiting"
     assert "a@example.com" not in caplog.text
+
+
+async def test_what_was_refused_is_not_made_again_after_a_later_word(
+    world: World, meta: FakeMetaAudience, adapter: MetaAudienceAdapter
+) -> None:
+    await put(world, "add_to", "remove_from")
+    async with world.database.begin() as connection:
+        await connection.execute(sa.text("UPDATE audience_changes SET state = 'failed' WHERE adds"))
+    await work_off(keeper(world), adapter)
+
+    async with world.database.begin() as connection:
+        assert await audiences.again(connection, "vip") == 0
+    await work_off(keeper(world), adapter)
+
+    assert not meta.members
