@@ -103,6 +103,8 @@ async def _order(world: World, digest: str, channel: str, address: str) -> Order
     kinds: Mapping[str, str] = {"sms": "phone"}
     known = {kinds.get(channel, channel): address}
     enrolment = await world.customer(digest, addresses=known, consent=(channel,))
+    if channel == "wechat":  # an account may answer for two days, and not write of its own accord
+        await world.event(enrolment, "wechat.messaged", AT - timedelta(minutes=1))
     return world.order(enrolment, digest, at=AT)
 
 
