@@ -15,6 +15,7 @@ from engine.delivery.limits import policy_of, told
 from engine.delivery.linking import MessageLinks
 from engine.delivery.ports import Redirect
 from engine.delivery.route import hours_of, routed
+from engine.delivery.sight import address_digest
 from engine.policy import Closed, Defer, Held, Request, Send, Skip, Verdict, Why
 from engine.store.deliveries import Sending
 
@@ -140,6 +141,7 @@ def next_channel(turn: Turn, job: Job, raw: Any = None, *, refused: str | None =
             why=why,
             template_variant=rendered.variant,
             provider=provider_of(message),
+            address_digest=address_digest(message.address),
         )
     )
 

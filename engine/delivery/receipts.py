@@ -8,15 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from channels.receipt import DeliveryState, Receipt
-from engine.delivery.sight import address_digest
 from engine.ingest.heeded import Heeded
 from engine.ingest.recording import Internal, consent_changes, record_events
-from engine.language.addresses import address_kind
-from engine.store import consents, profiles, received
+from engine.store import consents, received
 from engine.store.consents import Consent
 from engine.store.database import in_transaction
 from engine.store.deliveries import Delivery
-from engine.store.profiles import Profile
 from engine.store.received import RECEIVED, Received, Told
 
 if TYPE_CHECKING:
@@ -75,10 +72,9 @@ async def apply_receipts(connection: AsyncConnection, said: Sequence[Said], heed
     found = await received.told_of(connection, wanted)
     if not found:
         return set()
-    people = await profiles.surviving(connection, {row.profile_id for row in found.values()})
     came_to: dict[str, Received] = {}
     for place, row in sorted(found.items()):
-        _count(came_to, row, said[place].receipt, people.get(row.profile_id))
+        _count(came_to, row, said[place].receipt)
     sent = await received.receive_batch(connection, list(came_to.values()))
     heard = await heeded.names(connection)
     # By the instant, so that of two that come together the earlier is the earlier event.
@@ -96,17 +92,15 @@ async def apply_receipts(connection: AsyncConnection, said: Sequence[Said], heed
     return set(found)
 
 
-def _count(came_to: dict[str, Received], row: Delivery, receipt: Receipt, person: Profile | None) -> None:
+def _count(came_to: dict[str, Received], row: Delivery, receipt: Receipt) -> None:
     """Adds a receipt to what is known of its delivery: the furthest state counts."""
     so_far = came_to.setdefault(row.key, Received(row.row_key))
     so_far.provider_id = so_far.provider_id or receipt.provider_id
     state = _STATES.get(receipt.state, "accepted")
     if RECEIVED.index(state) >= RECEIVED.index(so_far.state):
         so_far.state, so_far.raw = state, receipt.raw
-    channel = row.channel or ""
-    address = None if person is None else person.addresses.get(address_kind(channel))
-    if receipt.permanent and address:
-        so_far.dead = [[channel, address_digest(address)]]
+    if receipt.permanent and row.address_digest is not None:
+        so_far.dead = [[row.channel or "", row.address_digest]]
 
 
 def _event(row: Delivery, said: Said, heard: frozenset[str]) -> Internal:

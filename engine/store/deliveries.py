@@ -68,6 +68,7 @@ class Delivery:
     due_at: datetime | None
     provider: str | None
     provider_id: str | None
+    address_digest: str | None
     raw: Any = field(repr=False)
     created_at: datetime
     claimed_at: datetime | None
@@ -170,6 +171,7 @@ def _unwritten(new: NewDelivery, owner: str) -> Delivery:
         due_at=None,
         provider=None,
         provider_id=None,
+        address_digest=None,
         raw=None,
         created_at=now,
         claimed_at=now,
@@ -182,11 +184,11 @@ _WRITE = sa.text(f"""
     INSERT INTO deliveries (enrolment_id, step, entry_month, id, key, journey, profile_id, category, template,
                             state, attempts, owner, claimed_at, at, channel, template_digest,
                             template_variant, reason, passed_over, raw, due_at, handed_at, quota, units, why,
-                            provider, sending_at, settled_at)
+                            provider, address_digest, sending_at, settled_at)
     SELECT enrolment_id, step, entry_month, gen_random_uuid(), key, journey, profile_id, category, template,
            state, 1, :owner, now(), at, channel, template_digest, template_variant, reason,
            coalesce(passed_over, '[]'::jsonb), raw, due_at, handed_at, quota, units, why, provider,
-           CASE WHEN state = 'sending' THEN now() END,
+           address_digest, CASE WHEN state = 'sending' THEN now() END,
            CASE WHEN state NOT IN ('claimed', 'sending') THEN now() END
     FROM {
     batch.records(
@@ -206,6 +208,7 @@ _WRITE = sa.text(f"""
         raw="jsonb",
         due_at="timestamptz",
         provider="text",
+        address_digest="text",
         **_JUDGED,
     )
 }
@@ -234,6 +237,7 @@ async def write_batch(
                 "template_digest": what.template_digest,
                 "template_variant": what.template_variant,
                 "provider": what.provider,
+                "address_digest": what.address_digest,
             }
         else:
             passed_over = [list(pair) for pair in what.passed_over]
@@ -261,6 +265,8 @@ class Sending:
     template_variant: str | None = None
     provider: str | None = None
     """Which of the channel's several providers it goes to."""
+    address_digest: str | None = None
+    """Names the address without telling it: a bounce that comes later is about this one."""
 
 
 def _judged(what: Sending | Settlement) -> dict[str, Any]:
@@ -282,6 +288,7 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
         template_digest="text",
         template_variant="text",
         provider="text",
+        address_digest="text",
         **_JUDGED,
     )
     return await _update(
@@ -290,6 +297,7 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
             UPDATE deliveries d SET state = 'sending', sending_at = now(), channel = r.channel,
                 template = r.template, template_digest = r.template_digest,
                 template_variant = r.template_variant, handed_at = r.handed_at, provider = r.provider,
+                address_digest = r.address_digest,
                 quota = coalesce(r.quota, CASE WHEN d.channel = r.channel THEN d.quota END),
                 units = coalesce(r.units, CASE WHEN d.channel = r.channel THEN d.units END), {_WHY}
             FROM {fields}
@@ -304,6 +312,7 @@ async def mark_sending(connection: AsyncConnection, about: Sequence[Sending]) ->
                 "template_digest": s.template_digest,
                 "template_variant": s.template_variant,
                 "provider": s.provider,
+                "address_digest": s.address_digest,
                 **_judged(s),
             }
             for s in about

@@ -55,7 +55,7 @@ _ERASE: Final = (
     f"""UPDATE enrolments SET trigger = '{{}}', answers = '{{}}', one_per = 'erased', exit_detail = NULL,
         profile_key = 'erased' WHERE {_MINE}""",
     f"DELETE FROM message_links WHERE {_OWN}",
-    f"UPDATE deliveries SET raw = NULL, provider_id = NULL WHERE {_OWN}",
+    f"UPDATE deliveries SET raw = NULL, provider_id = NULL, address_digest = NULL WHERE {_OWN}",
     f"UPDATE effects SET answer = NULL, error = NULL WHERE {_OWN}",
     f"DELETE FROM outbox_messages WHERE {_OWN} OR address = ANY(CAST(:values AS text[]))",
     f"DELETE FROM pool_rows WHERE {_OWN}",

@@ -51,6 +51,7 @@ deliveries = sa.Table(
     instant("due_at", nullable=True),  # logical, of a deferral
     text("provider", nullable=True),  # which of the channel's several
     text("provider_id", nullable=True),
+    text("address_digest", nullable=True),  # of the address that it last went to
     sa.Column("raw", pg.JSONB, nullable=True),
     instant("handed_at", nullable=True),  # logical: when it was last handed to a provider, for caps
     text("quota", nullable=True),  # the provider's quota that it draws on

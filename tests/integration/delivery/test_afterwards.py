@@ -15,6 +15,7 @@ from channels.wecom import WeComAdapter, WeComSettings
 from engine.core.commands import Question
 from engine.core.inputs import Settled
 from engine.delivery import AskOrder, Retry, answer, deliver, poll, receive, sweep
+from engine.store import profiles
 
 from .conftest import AT, PLAIN, World, key_of, message
 
@@ -86,6 +87,20 @@ async def test_a_permanent_bounce_blocks_the_address(world: World) -> None:
 
     assert isinstance(second, Settled)
     assert (second.result, second.reason) == ("skipped", "blocked")
+
+
+async def test_a_bounce_that_comes_late_is_about_the_address_that_the_message_went_to(world: World) -> None:
+    enrolment, digest = await delivered(world)
+    profile_id = (await world.enrolment(enrolment)).profile_id
+    async with world.database.begin() as connection:
+        change = profiles.Change(profile_id, addresses={"phone": "+8613900000000"})
+        await profiles.change_batch(connection, [change])
+
+    await receive(world.worker(), [Receipt(DeliveryState.BOUNCED, AT, provider_id="p1", permanent=True)])
+    [second] = await deliver(world.worker(), [world.order(enrolment, digest, "two")])
+
+    assert isinstance(second, Settled)
+    assert second.result == "sent"
 
 
 async def test_a_complaint_withdraws_consent(world: World) -> None:
