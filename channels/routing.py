@@ -122,7 +122,10 @@ class Routing(Adapter):
     def __init__(self, channel: str, routes: Sequence[Route]) -> None:
         super().__init__(channel, Settings())
         self.routes = {route.name: route for route in routes}
-        self.capabilities = _common(route.adapter.capabilities for route in routes)  # type: ignore[misc]
+        each = [route.adapter.capabilities for route in routes]
+        # Those that are polled are, whatever the others do; see `results`.
+        polled = any(one.polled for one in each)
+        self.capabilities = replace(_common(each), polled=polled)  # type: ignore[misc]
 
     async def open(self) -> None:
         for route in self.routes.values():

@@ -98,9 +98,9 @@ class Enrolment:
     trace: list[Trace] = field(default_factory=list)
     messages: list[SentMessage] = field(default_factory=list)
     followed: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """Journeys that its `enter` steps named, with the trigger's properties."""
     audiences: list[tuple[str, bool]] = field(default_factory=list)
     """Advertising audiences that it was put on (true) or taken off."""
-    """Journeys that its `enter` steps named, with the trigger's properties."""
     render_errors: dict[str, str] = field(default_factory=dict)
     """Message step to why its template could not be rendered."""
     converted_at: datetime | None = None
