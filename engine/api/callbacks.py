@@ -45,6 +45,7 @@ class Callbacks:
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
         self._services = services
+        self._keeper = heard.Keeper(services.database)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith("/callbacks/"):
@@ -87,7 +88,7 @@ class Callbacks:
             log.error("%s: %s cannot read a call: %s", ear.channel, ear.adapter, type(fault).__name__)
             raise Problem(500, "unexpected", "a mistake of ours; please call again") from None
         rows = rows_of(told)
-        await heard.keep(self._services.database, ear.channel, ear.adapter, rows)
+        await self._keeper.keep(ear.channel, ear.adapter, rows)
         count(ear.channel, "heard" if rows else "empty").inc()
         return Response(told.reply.body, told.reply.status, media_type=told.reply.media_type)
 

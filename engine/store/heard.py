@@ -8,10 +8,11 @@ written ──▶ waiting ──worked off──▶ gone
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -60,33 +61,102 @@ class Standing:
 _KEEP = f"""
     WITH n AS (
         INSERT INTO heard (channel, adapter, kind, message_id, payload)
-        SELECT $1, $2, kind, message_id, payload::jsonb
-        FROM unnest(CAST($3 AS text[]), CAST($4 AS text[]), CAST($5 AS text[]))
-            AS n(kind, message_id, payload)
+        SELECT channel, adapter, kind, message_id, payload::jsonb
+        FROM unnest(CAST($1 AS text[]), CAST($2 AS text[]), CAST($3 AS text[]), CAST($4 AS text[]),
+                    CAST($5 AS text[])) AS n(channel, adapter, kind, message_id, payload)
         ON CONFLICT (channel, adapter, message_id) WHERE message_id IS NOT NULL DO NOTHING
         RETURNING 1)
     SELECT pg_notify('{HEARD_CHANNEL}', '') FROM n LIMIT 1
 """
+IDLE: Final = 0.05
+"""Seconds for which a connection is kept after the last call."""
+_Row = tuple[str, str, str, str | None, str]
 
 
-async def keep(engine: AsyncEngine, channel: str, adapter: str, new: Sequence[NewHeard]) -> None:
-    """Writes what one call told, in one statement that commits itself; whoever works it off is woken.
+class Keeper:
+    """Writes what calls told. Those that come while others are written go together in the next statement, so
+    that a flood costs a commit for many."""
 
-    What waits or is parked already is not written again.
-    """
-    if not new:
-        return
-    async with engine.connect() as connection:
-        # Straight to the driver: with a statement that commits itself, SQLAlchemy is half of the cost.
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        await driver.fetch(
-            _KEEP,
-            channel,
-            adapter,
-            [each.kind for each in new],
-            [None if each.message_id is None else jsonb.clean_text(each.message_id) for each in new],
-            [jsonb.dumps(each.payload) for each in new],
-        )
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._waiting: list[tuple[list[_Row], asyncio.Future[None]]] = []
+        self._come = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+
+    async def keep(self, channel: str, adapter: str, new: Sequence[NewHeard]) -> None:
+        """Returns once it is committed; whoever works it off is woken.
+
+        What waits or is parked already is not written again. Raises what the database raises.
+        """
+        if not new:
+            return
+        rows: list[_Row] = [
+            (
+                channel,
+                adapter,
+                each.kind,
+                None if each.message_id is None else jsonb.clean_text(each.message_id),
+                jsonb.dumps(each.payload),
+            )
+            for each in new
+        ]
+        kept = asyncio.get_running_loop().create_future()
+        self._waiting.append((rows, kept))
+        self._come.set()
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+        await kept
+
+    async def _write(self) -> None:
+        try:
+            async with self._engine.connect() as connection:
+                # Straight to the driver: SQLAlchemy is half of the cost of a statement that commits itself.
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                while self._waiting or await self._more():
+                    taken, self._waiting = self._waiting, []
+                    try:
+                        await _keep(driver, [row for rows, _ in taken for row in rows])
+                    except Exception:
+                        await _one_by_one(driver, taken)
+                    else:
+                        for _, kept in taken:
+                            if not kept.done():
+                                kept.set_result(None)
+        except BaseException as fault:
+            self._writing = None
+            taken, self._waiting = self._waiting, []
+            for _, kept in taken:
+                if not kept.done():
+                    kept.set_exception(fault)
+            if not isinstance(fault, Exception):
+                raise
+
+    async def _more(self) -> bool:
+        """Whether another call comes within `IDLE`; the next one after that begins anew."""
+        self._come.clear()
+        timer = asyncio.get_running_loop().call_later(IDLE, self._come.set)  # cheaper than a time-out
+        await self._come.wait()
+        timer.cancel()
+        if not self._waiting:
+            self._writing = None
+        return bool(self._waiting)
+
+
+async def _keep(driver: Any, rows: Sequence[_Row]) -> None:
+    await driver.fetch(_KEEP, *map(list, zip(*rows, strict=True)))
+
+
+async def _one_by_one(driver: Any, taken: Sequence[tuple[list[_Row], asyncio.Future[None]]]) -> None:
+    """One of several cannot be written: only that one fails."""
+    for rows, kept in taken:
+        try:
+            await _keep(driver, rows)
+        except Exception as fault:
+            if not kept.done():
+                kept.set_exception(fault)
+        else:
+            if not kept.done():
+                kept.set_result(None)
 
 
 _COLUMNS = batch.columns(HeardRow)

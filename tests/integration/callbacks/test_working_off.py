@@ -55,7 +55,7 @@ async def told(
 ) -> None:
     """As if the API had taken this in."""
     rows = rows_of(Heard(receipts=tuple(receipts), inbound=tuple(inbound)))
-    await heard.keep(station.database, channel, "aliyun_sms", rows)
+    await heard.Keeper(station.database).keep(channel, "aliyun_sms", rows)
 
 
 def reply(words: str, number: int = 1, at: datetime = NOW, **more: Any) -> Inbound:
@@ -313,7 +313,7 @@ async def test_a_call_in_the_middle_of_an_outage_is_answered_so_that_it_comes_ag
     async def away(*_: object) -> None:
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(heard, "keep", away)
+    monkeypatch.setattr(heard.Keeper, "keep", away)
     body = json.dumps([{"out_id": "k", "biz_id": "b", "success": True, "report_time": "2026-11-11 10:00:00"}])
     call = Call("POST", {}, {"content-type": "application/json"}, body.encode(), NOW)
     assert (await station.call("aliyun_sms", "sms", call)).status_code == 503
@@ -322,7 +322,7 @@ async def test_a_call_in_the_middle_of_an_outage_is_answered_so_that_it_comes_ag
 async def test_what_waits_of_somebody_is_erased_however_the_provider_spells_them(station: Station) -> None:
     async def keep(message_id: str) -> None:
         said = Inbound("email.replied", datetime.now(UTC), message_id, (("email", "Mei@Example.COM"),))
-        await heard.keep(station.database, "email", "resend", rows_of(Heard(inbound=(said,))))
+        await heard.Keeper(station.database).keep("email", "resend", rows_of(Heard(inbound=(said,))))
 
     await keep("m-1")
     await station.work_off()

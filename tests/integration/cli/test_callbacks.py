@@ -21,7 +21,9 @@ async def parked(database: AsyncEngine) -> None:
     """A receipt that waits, and a reply that was given up."""
     receipt = Receipt(DeliveryState.DELIVERED, AT, provider_id="biz-1")
     reply = Inbound("sms.replied", AT, "r1", (("phone", "12"),), {"text": "what I wrote"})
-    await heard.keep(database, "sms", "aliyun_sms", rows_of(Heard(receipts=(receipt,), inbound=(reply,))))
+    await heard.Keeper(database).keep(
+        "sms", "aliyun_sms", rows_of(Heard(receipts=(receipt,), inbound=(reply,)))
+    )
     async with database.begin() as connection:
         await connection.execute(sa.text("UPDATE heard SET received_at = '2026-11-11T10:00Z'"))
         rows = await heard.take(connection, 10)

@@ -165,7 +165,8 @@ async def test_a_channel_can_what_all_of_its_providers_can_and_each_what_it_can(
     assert not channel.capabilities_of("two").idempotent
     assert not channel.capabilities_of("gone").idempotent
     polled = FakeAdapter("sms", capabilities=Capabilities(polled=True))
-    assert Routing("sms", [Route("one", plain), Route("two", polled)]).capabilities == Capabilities(polled=True)
+    mixed = Routing("sms", [Route("one", plain), Route("two", polled)])
+    assert mixed.capabilities == Capabilities(polled=True)
     asked = [with_provider(message(), name) for name in ("one", "two", "gone")]
     await channel.send(asked[:1])
     assert await channel.query(asked) == [Accepted("k"), None, None]
