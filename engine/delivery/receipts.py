@@ -127,7 +127,7 @@ def about(row: Delivery) -> dict[str, Any]:
 
 def after(row: Delivery, at: datetime) -> datetime:
     """The instant, but after the message: providers tell seconds, and their clocks are not ours."""
-    return max(at, row.at + _INSTANT)
+    return max(at, (row.handed_at or row.at) + _INSTANT)
 
 
 def _withdrawal(row: Delivery, said: Said) -> Consent:
