@@ -17,7 +17,7 @@ from engine.delivery.ports import Redirect
 from engine.delivery.route import hours_of, routed
 from engine.delivery.sight import address_digest
 from engine.policy import Closed, Defer, Held, Request, Send, Skip, Verdict, Why
-from engine.store.deliveries import Sending
+from engine.store.delivery_states import Sending
 
 _NO_WAY = ("no_address", "no_consent", "blocked")
 

@@ -37,10 +37,11 @@ from engine.delivery.settle import may_repeat, outcome_of, settle
 from engine.delivery.sight import Enrolment, policy_profiles, seen
 from engine.ingest.recording import consent_changes, record_events
 from engine.policy import decide
-from engine.store import budgets, consents, deliveries, message_links, paces
+from engine.store import budgets, consents, delivery_states, message_links, paces
 from engine.store import enrolments as enrolment_rows
 from engine.store.database import in_transaction
-from engine.store.deliveries import Delivery, NewDelivery, Sending, Settlement
+from engine.store.deliveries import Delivery
+from engine.store.delivery_states import NewDelivery, Sending, Settlement
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
@@ -105,12 +106,12 @@ class _Batch:
             turn.answers[place] = Settled(order.step, "failed", turn.at(order), reason=reason)
         await store_traces(connection, orders.values())
         claims = [self.claim(order, found[order.enrolment_id]) for order in orders.values()]
-        claimed = await deliveries.claim_batch(connection, claims, self.ports.worker_id)
+        claimed = await delivery_states.claim_batch(connection, claims, self.ports.worker_id)
         rows = {(row.enrolment_id, row.step): row for row in claimed.mine.values()}
         if claimed.others:
             again = await self.answer_others(connection, turn, list(claimed.others.values()))
             claims = [claim for claim in claims if (claim.enrolment_id, claim.step) in again]
-            claimed = await deliveries.claim_batch(connection, claims, self.ports.worker_id)
+            claimed = await delivery_states.claim_batch(connection, claims, self.ports.worker_id)
             rows |= {(row.enrolment_id, row.step): row for row in claimed.mine.values()}
         jobs = await self.jobs(connection, turn, rows, found)
         await self.decide(connection, turn, jobs, found)
@@ -272,9 +273,9 @@ async def _write(connection: AsyncConnection, turn: Turn, jobs: list[Job]) -> li
     new = {job.row.row_key: job for job in jobs if not job.attempts}
     outcomes: list[Sending | Settlement] = [*turn.sending, *turn.settlements]
     decided = [(new[each.key].row, each) for each in outcomes if each.key in new]
-    kept = await deliveries.write_batch(connection, decided, turn.ports.worker_id)
-    kept |= await deliveries.settle_batch(connection, [s for s in turn.settlements if s.key not in new])
-    kept |= await deliveries.mark_sending(connection, [s for s in turn.sending if s.key not in new])
+    kept = await delivery_states.write_batch(connection, decided, turn.ports.worker_id)
+    kept |= await delivery_states.settle_batch(connection, [s for s in turn.settlements if s.key not in new])
+    kept |= await delivery_states.mark_sending(connection, [s for s in turn.sending if s.key not in new])
     ours = {(key.enrolment_id, key.step) for key in kept}
     for job in jobs:
         if job.order.place not in ours:

@@ -15,7 +15,8 @@ from engine.delivery.record import Said
 from engine.delivery.sight import Enrolment
 from engine.policy import Profile, Request
 from engine.store.consents import Consent
-from engine.store.deliveries import Delivery, Sending, Settlement
+from engine.store.deliveries import Delivery
+from engine.store.delivery_states import Sending, Settlement
 from engine.store.message_links import NewLink
 
 REFUSED: Final = "rejected"

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final, Self
 from engine.delivery.asking import can_be_asked
 from engine.delivery.job import PERHAPS_SENT, Turn
 from engine.delivery.settle import MOST_UNKNOWN, may_repeat
-from engine.store import deliveries, workers
-from engine.store.deliveries import Delivery, DeliveryKey, Settlement
+from engine.store import delivery_states, workers
+from engine.store.deliveries import Delivery, DeliveryKey
+from engine.store.delivery_states import Settlement
 
 if TYPE_CHECKING:
     from engine.store.connection import AsyncConnection
@@ -55,7 +56,7 @@ class Leftovers:
         """Gives back what may be repeated, settles the rest."""
         changes = [_change(row, "claimed") for row in self.repeat.values()]
         changes += [_change(row, "unknown") for row in self.unknown.values()]
-        await deliveries.settle_batch(connection, changes)
+        await delivery_states.settle_batch(connection, changes)
 
 
 def _left_behind(row: Delivery, worker_id: str, alive: dict[str, str]) -> bool:

@@ -13,8 +13,8 @@ from engine.core.commands import Trace
 from engine.core.identity import delivery_key, enrolment_id, one_per_text, workflow_id
 from engine.ingest.intake import Accepted, accept
 from engine.language.project import check_project
-from engine.store import deliveries, enrolments, identities, outbox, profiles, traces
-from engine.store.deliveries import NewDelivery
+from engine.store import delivery_states, enrolments, identities, outbox, profiles, traces
+from engine.store.delivery_states import NewDelivery
 from engine.store.enrolments import End, Enrolment
 from engine.store.outbox import OutboxMessage
 
@@ -132,9 +132,9 @@ async def _walk(connection: AsyncConnection, row: Enrolment) -> None:
         row.id, "coupon-reminder", row.entry_month, delivery_key(row.id, "coupon-reminder"), row.journey,
         row.profile_id, at, template="cart",
     )  # fmt: skip
-    [claimed] = (await deliveries.claim_batch(connection, [order], "worker-1")).mine.values()
-    kept = deliveries.Settlement(claimed.row_key, 0, "claimed")
-    assert await deliveries.write_batch(connection, [(claimed, kept)], "worker-1")
+    [claimed] = (await delivery_states.claim_batch(connection, [order], "worker-1")).mine.values()
+    kept = delivery_states.Settlement(claimed.row_key, 0, "claimed")
+    assert await delivery_states.write_batch(connection, [(claimed, kept)], "worker-1")
 
 
 async def keep_message(database: AsyncEngine, key: str, channel: str, **more: object) -> None:

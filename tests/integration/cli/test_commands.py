@@ -18,9 +18,9 @@ from engine.core.commands import Trace
 from engine.ingest.crowds import Crowds
 from engine.ingest.intake import accept
 from engine.ingest.router import Router
-from engine.store import crowds, deliveries, enrolments, outbox, traces
+from engine.store import crowds, delivery_states, enrolments, outbox, traces
 from engine.store.database import open_database
-from engine.store.deliveries import NewDelivery, Settlement
+from engine.store.delivery_states import NewDelivery, Settlement
 from engine.store.outbox import OutboxMessage
 
 NOWHERE = "127.0.0.1:1"
@@ -175,9 +175,9 @@ def test_a_message_is_explained_with_what_its_rules_went_by(kairos: Kairos, on_d
             new = NewDelivery(
                 row.id, "hello", row.entry_month, "k", row.journey, row.profile_id, at, template="hi"
             )
-            claimed = await deliveries.claim_batch(connection, [new], "w")
+            claimed = await delivery_states.claim_batch(connection, [new], "w")
             done = Settlement(next(iter(claimed.mine)), 0, "skipped", reason="capped", why=said)
-            await deliveries.write_batch(connection, [(next(iter(claimed.mine.values())), done)], "w")
+            await delivery_states.write_batch(connection, [(next(iter(claimed.mine.values())), done)], "w")
 
     on_database(skipped)
     message = f"{one['enrolment_id']}/hello"

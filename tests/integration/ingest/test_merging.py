@@ -16,7 +16,7 @@ from engine.ingest.intake import Accepted, accept
 from engine.ingest.merging import undo_merge
 from engine.store import (
     consents,
-    deliveries,
+    delivery_states,
     enrolments,
     entries,
     events,
@@ -27,7 +27,7 @@ from engine.store import (
     segments,
 )
 from engine.store.consents import Consent
-from engine.store.deliveries import NewDelivery, Settlement
+from engine.store.delivery_states import NewDelivery, Settlement
 from engine.store.events import NewEvent
 from tests.integration.ingest.world import CATALOGUE, START, World
 
@@ -147,8 +147,8 @@ async def test_everything_goes_along_and_comes_back_when_the_merge_is_undone(wor
         )
         [enrolment] = await enrolments.live_for_profiles(connection, [visitor])
         new = NewDelivery(enrolment.id, "hi", enrolment.entry_month, "k", "welcome", visitor, START)
-        [claimed] = (await deliveries.claim_batch(connection, [new], "w")).mine.values()
-        await deliveries.write_batch(
+        [claimed] = (await delivery_states.claim_batch(connection, [new], "w")).mine.values()
+        await delivery_states.write_batch(
             connection, [(claimed, Settlement(claimed.row_key, 0, "skipped", reason="capped"))], "w"
         )
         await consents.add_batch(connection, [Consent(visitor, "sms", True, START)])

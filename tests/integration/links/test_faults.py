@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engine.api import create_app
 from engine.customers.link_tokens import About, LinkKey
 from engine.ingest.clicking import Click, Clicking, forget_links
-from engine.store import deliveries, events, message_links
+from engine.store import delivery_states, events, message_links
 from engine.store.database import open_database
-from engine.store.deliveries import NewDelivery, Sending
+from engine.store.delivery_states import NewDelivery, Sending
 from engine.store.embedded import EmbeddedPostgres
 from engine.store.enrolments import entry_month
 from engine.store.events import Event
@@ -57,9 +57,9 @@ async def link(
     profile_id, enrolment_id, now = owner or str(uuid4()), str(uuid4()), datetime.now(UTC)
     row = NewDelivery(enrolment_id, "hi", entry_month(now), uuid4().hex, "cart", profile_id, now)
     async with database.begin() as connection:
-        claims = await deliveries.claim_batch(connection, [row], "w")
+        claims = await delivery_states.claim_batch(connection, [row], "w")
         [(key, claimed)] = claims.mine.items()
-        await deliveries.write_batch(connection, [(claimed, Sending(key, 0, "sms", "t", "d"))], "w")
+        await delivery_states.write_batch(connection, [(claimed, Sending(key, 0, "sms", "t", "d"))], "w")
         new = NewLink(code, "link", enrolment_id, "hi", row.entry_month, "sms", TARGET, "offer", now + lasts)
         await message_links.add_batch(connection, [new])
     return profile_id

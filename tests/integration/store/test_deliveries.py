@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from engine.store import deliveries, effects, received, workers
-from engine.store.deliveries import NewDelivery, Sending, Settlement
+from engine.store import deliveries, delivery_states, effects, received, workers
+from engine.store.delivery_states import NewDelivery, Sending, Settlement
 from engine.store.effects import EffectKey, EffectSettlement, NewEffect
 from engine.store.received import Received, Told
 
@@ -31,19 +31,19 @@ async def made(
     connection: AsyncConnection, message: NewDelivery, owner: str = "w1", state: str = "claimed"
 ) -> deliveries.Delivery:
     """A message claimed for the first time, with its row."""
-    [claimed] = (await deliveries.claim_batch(connection, [message], owner)).mine.values()
+    [claimed] = (await delivery_states.claim_batch(connection, [message], owner)).mine.values()
     assert (claimed.state, claimed.attempts, claimed.owner) == ("claimed", 0, owner)
     decided: Sending | Settlement = Settlement(claimed.row_key, 0, state)
     if state == "sending":
         decided = sending(claimed)
-    assert await deliveries.write_batch(connection, [(claimed, decided)], owner) == {claimed.row_key}
+    assert await delivery_states.write_batch(connection, [(claimed, decided)], owner) == {claimed.row_key}
     return replace(claimed, attempts=1)
 
 
 async def test_a_settled_delivery_answers_instead_of_being_claimed_again(connection: AsyncConnection) -> None:
     message = a_message()
     claimed = await made(connection, message, state="sending")
-    again = await deliveries.claim_batch(connection, [message], "w2")
+    again = await delivery_states.claim_batch(connection, [message], "w2")
     assert again.mine == {}
     assert again.others[claimed.row_key].state == "sending"
 
@@ -55,9 +55,9 @@ async def test_a_settled_delivery_answers_instead_of_being_claimed_again(connect
         raw={"ok": True},
         passed_over=[("push", "no_address")],
     )
-    assert await deliveries.settle_batch(connection, [settled]) == {claimed.row_key}
-    assert await deliveries.settle_batch(connection, [settled]) == set()
-    answer = (await deliveries.claim_batch(connection, [message], "w2")).others[claimed.row_key]
+    assert await delivery_states.settle_batch(connection, [settled]) == {claimed.row_key}
+    assert await delivery_states.settle_batch(connection, [settled]) == set()
+    answer = (await delivery_states.claim_batch(connection, [message], "w2")).others[claimed.row_key]
     assert (answer.state, answer.channel, answer.provider_id) == ("accepted", "sms", "p-1")
     assert (answer.raw, answer.passed_over) == ({"ok": True}, [["push", "no_address"]])
     assert answer.settled_at is not None
@@ -66,10 +66,10 @@ async def test_a_settled_delivery_answers_instead_of_being_claimed_again(connect
 async def test_of_two_workers_with_one_claim_only_the_last_may_send(connection: AsyncConnection) -> None:
     message = a_message()
     slow = await made(connection, message, "slow")
-    [quick] = (await deliveries.claim_batch(connection, [message], "quick")).mine.values()
+    [quick] = (await delivery_states.claim_batch(connection, [message], "quick")).mine.values()
     assert quick.attempts == 2
-    assert await deliveries.mark_sending(connection, [sending(slow)]) == set()
-    assert await deliveries.mark_sending(connection, [sending(quick)]) == {quick.row_key}
+    assert await delivery_states.mark_sending(connection, [sending(slow)]) == set()
+    assert await delivery_states.mark_sending(connection, [sending(quick)]) == {quick.row_key}
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -82,11 +82,11 @@ async def test_many_workers_at_once_send_each_message_once(database: AsyncEngine
 
     async def worker(name: str) -> int:
         async with database.begin() as connection:
-            claims = (await deliveries.claim_batch(connection, messages, name)).mine.values()
+            claims = (await delivery_states.claim_batch(connection, messages, name)).mine.values()
         async with database.begin() as connection:
             if known:
-                return len(await deliveries.mark_sending(connection, [sending(d) for d in claims]))
-            return len(await deliveries.write_batch(connection, [(d, sending(d)) for d in claims], name))
+                return len(await delivery_states.mark_sending(connection, [sending(d) for d in claims]))
+            return len(await delivery_states.write_batch(connection, [(d, sending(d)) for d in claims], name))
 
     assert sum(await asyncio.gather(*(worker(f"w{n}") for n in range(6)))) == 40
 
@@ -96,10 +96,10 @@ async def test_a_deferred_message_is_claimed_for_its_next_try(connection: AsyncC
     claimed = await made(connection, message)
     until = NOON + timedelta(hours=8)
     deferred = Settlement(claimed.row_key, 1, "deferred", reason="quiet_hours", due_at=until)
-    await deliveries.settle_batch(connection, [deferred])
+    await delivery_states.settle_batch(connection, [deferred])
     stored = (await deliveries.get_batch(connection, [claimed.row_key]))[claimed.row_key]
     assert (stored.state, stored.due_at, stored.reason) == ("deferred", until, "quiet_hours")
-    [again] = (await deliveries.claim_batch(connection, [message], "w2")).mine.values()
+    [again] = (await delivery_states.claim_batch(connection, [message], "w2")).mine.values()
     assert again.attempts == 2
 
 
@@ -120,7 +120,7 @@ async def test_what_a_dead_worker_left_open_is_found(database: AsyncEngine) -> N
 
 async def test_a_late_delivered_does_not_undo_a_complaint(connection: AsyncConnection) -> None:
     claimed = await made(connection, a_message())
-    await deliveries.settle_batch(
+    await delivery_states.settle_batch(
         connection, [Settlement(claimed.row_key, 1, "accepted", channel="email", provider_id="p-9")]
     )
     for state in ("delivered", "complained", "delivered", "accepted"):
