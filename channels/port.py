@@ -46,7 +46,7 @@ class Capabilities:
     checks_address: bool = _says("A bad address is refused at once")
     throttles: bool = _says("The provider can ask for a pause")
     receipts: bool = _says("The provider reports delivery, bounces or clicks")
-    polled: bool = _says("What became of a message is asked for now and then: nobody calls")
+    polled: bool = _says("The provider calls nobody and is asked, every few minutes, what became of messages")
     inbound: bool = _says("The provider passes on what people write back")
     one_click_unsubscribe: bool = _says("Carries the one-click way out of RFC 8058")
 

@@ -6,7 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
 
@@ -28,32 +28,41 @@ class AudienceProvider(ABC):
     def hashes(self) -> set[str]:
         """All hashes that are on the audience now."""
 
-    def trouble(self, kind: Trouble) -> None:
-        """Make the next call meet this trouble. Needed with `remote`."""
-        raise NotImplementedError
 
+class RemoteAudienceProvider(AudienceProvider):
+    """A fake that is called over the network."""
+
+    @abstractmethod
+    def trouble(self, kind: Trouble) -> None:
+        """Make the next call meet this trouble."""
+
+    @abstractmethod
     async def vanish(self) -> None:
-        """Stop listening and cut all connections. Needed with `remote`."""
-        raise NotImplementedError
+        """Stop listening and cut all connections."""
+
+
+P = TypeVar("P", bound=AudienceProvider)
 
 
 @pytest.mark.asyncio
 @pytest.mark.timeout(60)
-class AudienceConformance:
-    """Derive a class whose name begins with `Test`, and set these."""
+class AudienceConformance(ABC, Generic[P]):
+    """Derive a class whose name begins with `Test`, and set these.
+
+    For an adapter that calls a server derive from `RemoteAudienceConformance`.
+    """
 
     adapter: ClassVar[type[AudienceAdapter]]
     wrong_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Place of a mistake (`audience_id`) → settings that contain it."""
-    secret: ClassVar[str | None] = None
-    remote: ClassVar[bool] = True
 
-    def provider(self) -> AbstractAsyncContextManager[AudienceProvider]:
-        raise NotImplementedError
+    @abstractmethod
+    def provider(self) -> AbstractAsyncContextManager[P]:
+        """The fake, listening."""
 
     # --- helpers ---------------------------------------------------------------------------------------
 
-    def make(self, provider: AudienceProvider) -> AudienceAdapter:
+    def make(self, provider: P) -> AudienceAdapter:
         settings = check_settings(self.adapter.Settings, provider.settings(), "settings", {})
         return self.adapter("vip", settings)
 
@@ -78,13 +87,6 @@ class AudienceConformance:
         for place, settings in self.wrong_settings.items():
             with pytest.raises(ConfigurationError, match=rf"settings\.{place}:"):
                 check_settings(self.adapter.Settings, settings, "settings", {})
-
-    async def test_no_secret_shows(self) -> None:
-        if self.secret is None:
-            pytest.skip("no secret in the settings")
-        async with self.provider() as provider:
-            adapter = self.make(provider)
-            assert self.secret not in repr(adapter.settings) + str(adapter.settings) + repr(adapter)
 
     async def test_spelling_makes_no_difference_to_a_hash_and_values_are_not_in_it(self) -> None:
         async with self.provider() as provider:
@@ -122,9 +124,32 @@ class AudienceConformance:
                 assert isinstance(off, Accepted)
             assert provider.hashes() == set()
 
+    async def test_no_identifier_shows(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG, logger="channels")
+        async with self.provider() as provider, self.make(provider) as adapter:
+            member = self.member(adapter, 5)
+            seen: list[object] = [member, *await adapter.change([member], [], 1)]
+            self.unseen(adapter, seen, caplog.text)
+
+    def unseen(self, adapter: AudienceAdapter, seen: list[object], logged: str) -> None:
+        """Neither hashes nor values of member 5 show."""
+        text = " ".join(f"{thing!r} {thing!s}" for thing in seen) + logged
+        assert not any(digest in text for digest in self.known(adapter, 5))
+        assert "13800000005" not in text
+
+
+class RemoteAudienceConformance(AudienceConformance[RemoteAudienceProvider]):
+    """And what an adapter must do that calls a server."""
+
+    secret: ClassVar[str]
+    """A secret that `settings()` contains: it must never show."""
+
+    async def test_no_secret_shows(self) -> None:
+        async with self.provider() as provider:
+            adapter = self.make(provider)
+            assert self.secret not in repr(adapter.settings) + str(adapter.settings) + repr(adapter)
+
     async def test_trouble_is_told_apart_and_passes(self) -> None:
-        if not self.remote:
-            pytest.skip(f"{self.adapter.name} talks to no server")
         expected = {
             "throttle": Throttled,
             "fail": Unavailable,
@@ -143,23 +168,18 @@ class AudienceConformance:
             assert provider.hashes() == self.known(adapter, *range(len(kinds)))
 
     async def test_a_refused_connection_is_unavailable(self) -> None:
-        if not self.remote:
-            pytest.skip(f"{self.adapter.name} talks to no server")
         async with self.provider() as provider:
             await provider.vanish()
             async with self.make(provider) as adapter:
                 [outcome] = await adapter.change([self.member(adapter, 0)], [], 1)
                 assert isinstance(outcome, Unavailable)
 
-    async def test_no_identifier_shows(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_no_identifier_shows_in_trouble(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG, logger="channels")
         async with self.provider() as provider, self.make(provider) as adapter:
-            member = self.member(adapter, 5)
-            seen: list[object] = [member, *await adapter.change([member], [], 1)]
-            if self.remote:
-                for kind in ("reject", "fail"):
-                    provider.trouble(kind)
-                    seen += await adapter.change([member], [], 2)
-            text = " ".join(f"{thing!r} {thing!s}" for thing in seen) + caplog.text
-            assert not any(digest in text for digest in self.known(adapter, 5))
-            assert "13800000005" not in text
+            seen: list[object] = []
+            kinds: tuple[Trouble, ...] = ("reject", "fail")
+            for kind in kinds:
+                provider.trouble(kind)
+                seen += await adapter.change([self.member(adapter, 5)], [], 2)
+            self.unseen(adapter, seen, caplog.text)

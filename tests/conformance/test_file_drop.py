@@ -32,9 +32,8 @@ class Folder(AudienceProvider):
         return found
 
 
-class TestFileDrop(AudienceConformance):
+class TestFileDrop(AudienceConformance[AudienceProvider]):
     adapter = FileDropAdapter
-    remote = False
     wrong_settings = {"folder": {"folder": "/no/such/folder"}}  # noqa: RUF012
 
     @asynccontextmanager

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from channels.meta_audience import MetaAudienceAdapter
-from channels.testing.audience_conformance import AudienceConformance, AudienceProvider
+from channels.testing.audience_conformance import RemoteAudienceConformance, RemoteAudienceProvider
 from channels.testing.conformance import Trouble
 from channels.testing.meta_audience import FakeMetaAudience
 
@@ -15,7 +15,7 @@ TOKEN = "a-token-that-must-not-show"
 GOOD = {"audience_id": "2385", "access_token": TOKEN}
 
 
-class MetaProvider(AudienceProvider):
+class MetaProvider(RemoteAudienceProvider):
     def __init__(self, fake: FakeMetaAudience) -> None:
         self.fake = fake
 
@@ -32,7 +32,7 @@ class MetaProvider(AudienceProvider):
         await self.fake.stop()
 
 
-class TestMetaAudience(AudienceConformance):
+class TestMetaAudience(RemoteAudienceConformance):
     adapter = MetaAudienceAdapter
     secret = TOKEN
     wrong_settings = {  # noqa: RUF012
@@ -43,6 +43,6 @@ class TestMetaAudience(AudienceConformance):
     }
 
     @asynccontextmanager
-    async def provider(self) -> AsyncIterator[AudienceProvider]:
+    async def provider(self) -> AsyncIterator[RemoteAudienceProvider]:
         async with FakeMetaAudience("2385", TOKEN) as fake:
             yield MetaProvider(fake)

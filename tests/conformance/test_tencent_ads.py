@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from channels.tencent_ads import TencentAdsAdapter
-from channels.testing.audience_conformance import AudienceConformance, AudienceProvider
+from channels.testing.audience_conformance import RemoteAudienceConformance, RemoteAudienceProvider
 from channels.testing.conformance import Trouble
 from channels.testing.tencent_ads import FakeTencentAds
 
@@ -15,7 +15,7 @@ TOKEN = "a-token-that-must-not-show"
 GOOD = {"account_id": 100001, "audience_id": 200002, "access_token": TOKEN}
 
 
-class TencentProvider(AudienceProvider):
+class TencentProvider(RemoteAudienceProvider):
     def __init__(self, fake: FakeTencentAds) -> None:
         self.fake = fake
 
@@ -32,7 +32,7 @@ class TencentProvider(AudienceProvider):
         await self.fake.stop()
 
 
-class TestTencentAds(AudienceConformance):
+class TestTencentAds(RemoteAudienceConformance):
     adapter = TencentAdsAdapter
     secret = TOKEN
     wrong_settings = {  # noqa: RUF012
@@ -43,6 +43,6 @@ class TestTencentAds(AudienceConformance):
     }
 
     @asynccontextmanager
-    async def provider(self) -> AsyncIterator[AudienceProvider]:
+    async def provider(self) -> AsyncIterator[RemoteAudienceProvider]:
         async with FakeTencentAds(100001, 200002, TOKEN) as fake:
             yield TencentProvider(fake)
