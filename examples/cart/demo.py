@@ -14,40 +14,35 @@ could not be run.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Final
 
 import httpx
 from rich.console import Console
-from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
 from engine.cli.applying import apply_project
 from engine.cli.check import check_folder
 from engine.cli.explain_message import life_lines, read_life
 from engine.cli.project_folder import read_project
-from engine.cli.worker import log_to_stderr, stop_on_signals
+from engine.cli.worker import stop_on_signals
 from engine.store import keys
 from engine.store.connection import AsyncEngine
-from engine.store.database import DatabaseError
-from engine.store.embedded import EmbeddedPostgresError, data_folder
-from engine.temporal.client import TemporalUnreachable
-from engine.temporal.found import TemporalNotFound
-from engine.temporal.server import TemporalServerError, port_near
+from engine.store.embedded import data_folder
+from engine.temporal.server import port_near
 from examples.cart import ledger
 from examples.cart.ledger import Ledger
 from examples.cart.people import people
 from examples.cart.providers import Providers, providers
 from examples.cart.world import World
 from examples.running import live
+from examples.running.demo import INTERRUPTED, beside_workers, end, play
 from examples.running.live import DemoError
-from workers.dev import API_PORT, Servers, run_workers, servers
+from workers.dev import API_PORT, Servers, servers
 
 FOLDER: Final = Path(__file__).parent
-INTERRUPTED: Final = 130
+MOST_PEOPLE: Final = 200
 MOST_SECONDS: Final = 120.0
 """Of wall time until everybody's enrolment must have ended."""
 
@@ -75,25 +70,13 @@ class CartDemo:
         await apply_project(found.database, project, files, applied_by="the demo")
         async with found.database.begin() as connection:
             key = (await keys.create(connection, "shop", "ingest", source="shop")).token
-        over, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
-        working = asyncio.create_task(
-            run_workers(found, over, port=port, project=FOLDER, ready=ready.set_result)
+        return await beside_workers(
+            found, port, FOLDER, lambda base_url: self._play(found, made, base_url, key, stop)
         )
-        playing = asyncio.create_task(self._play(found, made, ready, key, stop))
-        try:
-            await asyncio.wait({working, playing}, return_when=asyncio.FIRST_COMPLETED)
-            if not playing.done():
-                raise DemoError(f"a worker ended: {working.exception()}")
-            return playing.result()
-        finally:
-            over.set()
-            playing.cancel()
-            await asyncio.gather(working, playing, return_exceptions=True)
 
     async def _play(
-        self, found: Servers, made: Providers, ready: asyncio.Future[str], key: str, stop: asyncio.Event
+        self, found: Servers, made: Providers, base_url: str, key: str, stop: asyncio.Event
     ) -> int:
-        base_url = await ready
         await live.warmed_up(base_url)
         self.say(f"API: ready at {base_url}; {len(self.people)} people leave a cart")
         async with (
@@ -162,33 +145,14 @@ class CartDemo:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def main() -> int:
-    """Runs the demo; returns the exit code."""
-    console = Console()
-    log_to_stderr()
-    logging.getLogger().setLevel(logging.WARNING)
-    quiet = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
-    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=quiet)))
-    try:
-        each = int(os.environ.get("CART_PEOPLE", "6"))
-        return asyncio.run(CartDemo(each, os.environ.get("KEEP", "") not in ("", "0", "no"), console).run())
-    except (
-        DemoError,
-        DatabaseError,
-        EmbeddedPostgresError,
-        TemporalNotFound,
-        TemporalServerError,
-        TemporalUnreachable,
-    ) as error:
-        console.print(f"demo: {error}", style="red", markup=False)
-        return 2
-    except KeyboardInterrupt:
-        return INTERRUPTED
+async def begin(console: Console) -> int:
+    """The demo, as the environment wants it."""
+    text = os.environ.get("CART_PEOPLE", "6")
+    if not text.isdigit() or not 1 <= int(text) <= MOST_PEOPLE:
+        raise DemoError(f"CART_PEOPLE={text}: expected a number from 1 to {MOST_PEOPLE}")
+    keep = os.environ.get("KEEP", "") not in ("", "0", "no")
+    return await CartDemo(int(text), keep, console).run()
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Temporal's SDK now and then crashes while Python ends, after all work is done, and spoils the exit code.
-    os._exit(code)
+    end(play(begin))

@@ -150,24 +150,14 @@ class Demo:
             async with servers(self.say, folder=folder) as found:
                 key = await live.prepare(found, self.project, self.files, self.story.source, self.story.start)
                 await self.story.before(found, self.say)
-                over, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
-                port = port_near(API_PORT)
-                working = asyncio.create_task(
-                    run_workers(found, over, port=port, project=self.story.folder, ready=ready.set_result)
+                return await beside_workers(
+                    found,
+                    port_near(API_PORT),
+                    self.story.folder,
+                    lambda base_url: self._show(found, base_url, key, stop),
                 )
-                showing = asyncio.create_task(self._show(found, ready, key, stop))
-                try:
-                    await asyncio.wait({working, showing}, return_when=asyncio.FIRST_COMPLETED)
-                    if not showing.done():
-                        raise DemoError(f"a worker ended: {_causes(working.exception())}")
-                    return showing.result()
-                finally:
-                    over.set()
-                    showing.cancel()
-                    await asyncio.gather(working, showing, return_exceptions=True)
 
-    async def _show(self, found: Servers, ready: asyncio.Future[str], key: str, stop: asyncio.Event) -> int:
-        base_url = await ready
+    async def _show(self, found: Servers, base_url: str, key: str, stop: asyncio.Event) -> int:
         self.say(f"API: ready at {base_url}")
         outcome = await self.play(found, base_url, key, stop)
         if outcome is None:
@@ -258,6 +248,32 @@ class Demo:
         self.say("  stop          Ctrl-C")
 
 
+async def beside_workers(
+    found: Servers, port: int, folder: Path, show: Callable[[str], Awaitable[int]]
+) -> int:
+    """What `show` returns, told the API's address once all workers run; they are stopped afterwards.
+
+    Raises:
+        DemoError: a worker ended.
+    """
+    over, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def shown() -> int:
+        return await show(await ready)
+
+    working = asyncio.create_task(run_workers(found, over, port=port, project=folder, ready=ready.set_result))
+    showing = asyncio.create_task(shown())
+    try:
+        await asyncio.wait({working, showing}, return_when=asyncio.FIRST_COMPLETED)
+        if not showing.done():
+            raise DemoError(f"a worker ended: {_causes(working.exception())}")
+        return showing.result()
+    finally:
+        over.set()
+        showing.cancel()
+        await asyncio.gather(working, showing, return_exceptions=True)
+
+
 def _in_pool(path: str, text: str) -> str:
     """A journey as it stands, but run by the other driver."""
     is_journey = path.startswith("journeys/") and path.count("/") == 1 and path != "journeys/catalog.yaml"
@@ -277,17 +293,20 @@ def _line(counts: Counts, now: datetime) -> str:
     )
 
 
-def main(story: Story) -> int:
-    """Runs a demo; returns the exit code."""
+def play(begin: Callable[[Console], Awaitable[int]]) -> int:
+    """Runs a demo; returns the exit code. What it cannot go on without is said in words."""
     console = Console()
     log_to_stderr()
     logging.getLogger().setLevel(logging.WARNING)
     # A machine under load makes Temporal's core warn of slow tasks, right through the progress bar.
     quiet = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=quiet)))
+
+    async def played() -> int:
+        return await begin(console)
+
     try:
-        demo = Demo(story, Options.read(os.environ, story), console)
-        return asyncio.run(demo.run())
+        return asyncio.run(played())
     except (
         DemoError,
         ReplayFailed,
@@ -303,10 +322,18 @@ def main(story: Story) -> int:
         return INTERRUPTED
 
 
-def run(story: Story) -> NoReturn:
-    """Runs a demo and ends the process with its exit code."""
-    code = main(story)
+def end(code: int) -> NoReturn:
+    """Ends the process with this exit code."""
     sys.stdout.flush()
     sys.stderr.flush()
     # Temporal's SDK now and then crashes while Python ends, after all work is done, and spoils the exit code.
     os._exit(code)
+
+
+def run(story: Story) -> NoReturn:
+    """Runs a demo that tells a story, and ends the process with its exit code."""
+
+    async def begin(console: Console) -> int:
+        return await Demo(story, Options.read(os.environ, story), console).run()
+
+    end(play(begin))
