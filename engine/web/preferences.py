@@ -7,6 +7,7 @@ the same address, sends no cookie and gets an empty answer.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs
@@ -84,6 +85,22 @@ async def _about(request: Request, token: str) -> About | None:
     return key.read(token)
 
 
+Page = Callable[[Request, str, Person], Awaitable[Response]]
+
+
+def for_holders(page: Page) -> Callable[[Request, str], Awaitable[Response]]:
+    """A page for whoever holds a token, which says whose it is. A wrong one leads nowhere."""
+
+    async def opened(request: Request, token: str) -> Response:
+        about = await _about(request, token)
+        if about is None:
+            return wrong(request)
+        return await page(request, token, await _person(request, about))
+
+    opened.__name__ = page.__name__
+    return for_people(opened)
+
+
 async def _form(request: Request) -> dict[str, list[str]]:
     """The fields of a form. Another kind of body, such as a mail program may send, has none."""
     length = request.headers.get("content-length", "")
@@ -99,12 +116,8 @@ async def _form(request: Request) -> dict[str, list[str]]:
 
 
 @router.get("/u/{token}")
-@for_people
-async def ask(request: Request, token: str) -> Response:
-    about = await _about(request, token)
-    if about is None:
-        return wrong(request)
-    person = await _person(request, about)
+@for_holders
+async def ask(request: Request, token: str, person: Person) -> Response:
     spoken = person.language(request)
     if person.profile is None:
         return _nobody(person, spoken)
@@ -113,19 +126,15 @@ async def ask(request: Request, token: str) -> Response:
         spoken,
         brand=person.brand,
         title=WORDS[spoken]["unsubscribe"],
-        what=_what(about, spoken),
+        what=_what(person.about, spoken),
         preferences=f"/p/{token}",
     )
 
 
 @router.post("/u/{token}")
-@for_people
-async def unsubscribe(request: Request, token: str) -> Response:
-    about = await _about(request, token)
-    if about is None:
-        return wrong(request)
-    by_hand = "page" in await _form(request)
-    person = await _person(request, about)
+@for_holders
+async def unsubscribe(request: Request, token: str, person: Person) -> Response:
+    about, by_hand = person.about, "page" in await _form(request)
     spoken = person.language(request)
     source = "unsubscribe page" if by_hand else "one-click unsubscribe"
     said = Said(about.channel, False, about.purpose, "marketing", source, f"{VERSION} {spoken}")
@@ -145,22 +154,15 @@ async def unsubscribe(request: Request, token: str) -> Response:
 
 
 @router.get("/p/{token}")
-@for_people
-async def show(request: Request, token: str) -> Response:
-    about = await _about(request, token)
-    if about is None:
-        return wrong(request)
-    return _preferences(request, await _person(request, about))
+@for_holders
+async def show(request: Request, token: str, person: Person) -> Response:
+    return _preferences(request, person)
 
 
 @router.post("/p/{token}")
-@for_people
-async def choose(request: Request, token: str) -> Response:
-    about = await _about(request, token)
-    if about is None:
-        return wrong(request)
+@for_holders
+async def choose(request: Request, token: str, person: Person) -> Response:
     form = await _form(request)
-    person = await _person(request, about)
     if person.profile is None:
         return _nobody(person, person.language(request))
     version = f"{VERSION} {person.language(request)}"
@@ -171,7 +173,7 @@ async def choose(request: Request, token: str) -> Response:
     if not await _recorded(request, person, chosen):
         return _nobody(person, person.language(request))
     told = "none_saved" if "none" in form else "saved"
-    return _preferences(request, await _person(request, about), told)
+    return _preferences(request, await _person(request, person.about), told)
 
 
 async def _recorded(request: Request, person: Person, said: list[Said]) -> bool:
