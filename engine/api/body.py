@@ -33,17 +33,23 @@ async def read_json(request: Request) -> Any:
     return parse(await read_body(request))
 
 
-async def read_body(request: Request) -> bytes:
-    """The body, unpacked.
+async def read_body(
+    request: Request,
+    *,
+    limit: int = BATCH_LIMIT,
+    seconds: float = READING_SECONDS,
+    packed: bool = True,
+) -> bytes:
+    """The body, unpacked; `packed` false takes it only as it is.
 
     Raises:
-        Problem: too large, too slow, or not gzip although it says so.
+        Problem: larger than `limit` bytes, slower than `seconds`, or not gzip although it says so.
     """
     try:
-        async with asyncio.timeout(READING_SECONDS):
-            body = await _read(request)
+        async with asyncio.timeout(seconds):
+            body = await _read(request, limit, packed)
     except TimeoutError:
-        detail = f"the body did not come within {READING_SECONDS:.0f} seconds"
+        detail = f"the body did not come within {seconds:.0f} seconds"
         raise Problem(408, "too-slow", detail) from None
     request.scope[BODY_READ] = True
     return body
@@ -84,18 +90,18 @@ def size_of(value: object) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, limit: int, packed: bool) -> bytes:
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length[:20]) > BATCH_LIMIT:
-        raise _too_large()
-    unpack = _unpacker(request.headers.get("content-encoding", ""))
-    parts, packed, size = [], 0, 0
+    if length.isdigit() and int(length[:20]) > limit:
+        raise _too_large(limit)
+    unpack = _unpacker(request.headers.get("content-encoding", ""), packed)
+    parts, came, size = [], 0, 0
     async for chunk in request.stream():
-        packed += len(chunk)
-        if packed > BATCH_LIMIT:
-            raise _too_large()
+        came += len(chunk)
+        if came > limit:
+            raise _too_large(limit)
         if unpack is not None:
-            chunk = _inflated(unpack, chunk, BATCH_LIMIT - size)
+            chunk = _inflated(unpack, chunk, limit - size, limit)
         size += len(chunk)
         parts.append(chunk)
     if unpack is not None and not unpack.eof:
@@ -103,12 +109,14 @@ async def _read(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _unpacker(encoding: str) -> zlib._Decompress | None:
+def _unpacker(encoding: str, packed: bool) -> zlib._Decompress | None:
     match encoding.strip().lower():
         case "" | "identity":
             return None
-        case "gzip" | "x-gzip":
+        case "gzip" | "x-gzip" if packed:
             return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    if not packed:
+        raise Problem(415, "unknown-encoding", "Content-Encoding: the body is taken as it is")
     raise Problem(
         415,
         "unknown-encoding",
@@ -117,7 +125,7 @@ def _unpacker(encoding: str) -> zlib._Decompress | None:
     )
 
 
-def _inflated(unpack: zlib._Decompress, chunk: bytes, room: int) -> bytes:
+def _inflated(unpack: zlib._Decompress, chunk: bytes, room: int, limit: int) -> bytes:
     """At most `room` bytes: a small body that unpacks to a huge one is never unpacked."""
     if unpack.eof and chunk:
         raise _malformed("there is more after the end of the gzip data")
@@ -126,7 +134,7 @@ def _inflated(unpack: zlib._Decompress, chunk: bytes, room: int) -> bytes:
     except zlib.error:
         raise _malformed("the body is not gzip data although Content-Encoding says so") from None
     if len(data) > room or unpack.unconsumed_tail:
-        raise _too_large()
+        raise _too_large(limit)
     if unpack.unused_data:
         raise _malformed("there is more after the end of the gzip data")
     return data
@@ -140,6 +148,6 @@ def _malformed(detail: str) -> Problem:
     return Problem(400, "malformed", detail)
 
 
-def _too_large() -> Problem:
-    detail = f"the body is larger than {BATCH_LIMIT // 1024} KB; send fewer events in one batch"
+def _too_large(limit: int) -> Problem:
+    detail = f"the body is larger than {limit // 1024} KB; send less at a time"
     return Problem(413, "too-large", detail)

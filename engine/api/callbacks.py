@@ -6,7 +6,6 @@ of the adapter's tells the provider not to tell again, so it goes out only once 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from datetime import UTC, datetime
 from typing import Final
@@ -16,8 +15,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from channels.inbound import Call, Forged
+from engine.api.body import read_body
 from engine.api.hearing import Ear
-from engine.api.problems import BODY_READ, Problem, nowhere, respond
+from engine.api.problems import Problem, nowhere, respond
 from engine.api.services import Services
 from engine.delivery.told import rows_of
 from engine.store import heard
@@ -73,7 +73,8 @@ class Callbacks:
             request.method,
             dict(request.query_params),
             dict(request.headers),
-            await _body(request),
+            # Signatures are over its bytes.
+            await read_body(request, limit=BODY_LIMIT, seconds=READING_SECONDS, packed=False),
             datetime.now(UTC),
         )
         try:
@@ -100,34 +101,3 @@ class Callbacks:
         if ear is None:
             raise nowhere()
         return ear
-
-
-async def _body(request: Request) -> bytes:
-    """The body as it came: signatures are over its bytes.
-
-    Raises:
-        Problem: too large, too slow, or packed.
-    """
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Problem(415, "unknown-encoding", "Content-Encoding: calls are taken as they are")
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length[:20]) > BODY_LIMIT:
-        raise _too_large()
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(READING_SECONDS):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > BODY_LIMIT:
-                    raise _too_large()
-                parts.append(chunk)
-    except TimeoutError:
-        raise Problem(
-            408, "too-slow", f"the body did not come within {READING_SECONDS:.0f} seconds"
-        ) from None
-    request.scope[BODY_READ] = True
-    return b"".join(parts)
-
-
-def _too_large() -> Problem:
-    return Problem(413, "too-large", f"the body is larger than {BODY_LIMIT >> 10} KB")

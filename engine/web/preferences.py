@@ -103,12 +103,7 @@ def for_holders(page: Page) -> Callable[[Request, str], Awaitable[Response]]:
 
 async def _form(request: Request) -> dict[str, list[str]]:
     """The fields of a form. Another kind of body, such as a mail program may send, has none."""
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length[:20]) > LARGEST_FORM:
-        raise Problem(413, "too-large", "the form is too large")
-    body = await read_body(request)
-    if len(body) > LARGEST_FORM:
-        raise Problem(413, "too-large", "the form is too large")
+    body = await read_body(request, limit=LARGEST_FORM)
     try:
         return parse_qs(body.decode("utf-8", "replace"), max_num_fields=500)
     except ValueError:
