@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.integration.harness import Kairos
+from tests.integration.harness import Kairos, kairos
 from workers.api import run_api
 
 BASE = "https://go.example.com"
@@ -99,3 +99,17 @@ async def sent(running: Kairos, count: int = 1, seconds: float = 20) -> list[dic
         await asyncio.sleep(0.05)
     standing = [(e.journey, e.status, e.step, e.exit_detail) for e in await running.enrolments()]
     raise AssertionError(f"waited {seconds} s for {count} messages; enrolments are {standing}")
+
+
+@contextlib.asynccontextmanager
+async def written_to(
+    database_url: str, temporal_address: str, user: str, **traits: Any
+) -> AsyncIterator[tuple[Kairos, httpx.AsyncClient, dict[str, str]]]:
+    """Kairos, a person before its pages, and the parts of the message about their cart that they have got."""
+    async with (
+        kairos(database_url, temporal_address, files=FILES) as running,
+        visiting(running) as person,
+    ):
+        await running.send(identify(user, **traits), track(user, cart_id="k1"))
+        [parts] = await sent(running)
+        yield running, person, parts

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from engine.ingest.erasure import erase_person, export_person
 from engine.store import events, identities, profiles
 from engine.store.events import Event
-from tests.integration.harness import Kairos, kairos
-from tests.integration.links.conftest import FILES, identify, paths, sent, track, visiting
+from tests.integration.harness import Kairos
+from tests.integration.links.conftest import paths, written_to
 
 
 async def profile_of(running: Kairos, user: str) -> str:
@@ -30,14 +30,11 @@ async def tags_of(running: Kairos, user: str) -> tuple[str, ...]:
 
 
 async def test_a_click_leads_on_and_moves_the_journey(database_url: str, temporal_address: str) -> None:
-    async with (
-        kairos(database_url, temporal_address, files=FILES) as running,
-        visiting(running) as person,
+    async with written_to(database_url, temporal_address, "c1", phone="+8613800000001", consents=["sms"]) as (
+        running,
+        person,
+        parts,
     ):
-        await running.send(
-            identify("c1", phone="+8613800000001", consents=["sms"]), track("c1", cart_id="k1")
-        )
-        [parts] = await sent(running)
         [link] = paths(parts["text"])
         answer = await person.get(link)
         [ended] = await running.ended(1)
@@ -55,14 +52,11 @@ async def test_a_click_leads_on_and_moves_the_journey(database_url: str, tempora
 
 
 async def test_what_machines_follow_is_no_click(database_url: str, temporal_address: str) -> None:
-    async with (
-        kairos(database_url, temporal_address, files=FILES) as running,
-        visiting(running) as person,
+    async with written_to(database_url, temporal_address, "c2", phone="+8613800000001", consents=["sms"]) as (
+        running,
+        person,
+        parts,
     ):
-        await running.send(
-            identify("c2", phone="+8613800000001", consents=["sms"]), track("c2", cart_id="k1")
-        )
-        [parts] = await sent(running)
         [link] = paths(parts["text"])
         for headers in (
             {"user-agent": "facebookexternalhit/1.1"},
@@ -83,14 +77,9 @@ async def test_what_machines_follow_is_no_click(database_url: str, temporal_addr
 
 
 async def test_many_links_of_one_mail_at_once_are_a_gateway(database_url: str, temporal_address: str) -> None:
-    async with (
-        kairos(database_url, temporal_address, files=FILES) as running,
-        visiting(running) as person,
-    ):
-        await running.send(
-            identify("c3", email="a@example.com", consents=["email"]), track("c3", cart_id="k1")
-        )
-        [parts] = await sent(running)
+    async with written_to(
+        database_url, temporal_address, "c3", email="a@example.com", consents=["email"]
+    ) as (running, person, parts):
         links = [path for path in paths(parts["html"]) if path.startswith("/r/")]
         soon = await person.get(links[0])
         async with running.database.begin() as connection:  # later, when mail may have been read
@@ -106,14 +95,11 @@ async def test_many_links_of_one_mail_at_once_are_a_gateway(database_url: str, t
 
 
 async def test_links_of_an_erased_customer_lead_nowhere(database_url: str, temporal_address: str) -> None:
-    async with (
-        kairos(database_url, temporal_address, files=FILES) as running,
-        visiting(running) as person,
+    async with written_to(database_url, temporal_address, "c5", phone="+8613800000001", consents=["sms"]) as (
+        running,
+        person,
+        parts,
     ):
-        await running.send(
-            identify("c5", phone="+8613800000001", consents=["sms"]), track("c5", cart_id="k1")
-        )
-        [parts] = await sent(running)
         profile_id = await profile_of(running, "c5")
         async with running.database.connect() as connection:
             exported = await export_person(connection, profile_id)
@@ -129,14 +115,9 @@ async def test_links_of_an_erased_customer_lead_nowhere(database_url: str, tempo
 async def test_an_opened_mail_is_told_and_the_machines_of_mail_services_are_marked(
     database_url: str, temporal_address: str
 ) -> None:
-    async with (
-        kairos(database_url, temporal_address, files=FILES) as running,
-        visiting(running) as person,
-    ):
-        await running.send(
-            identify("c4", email="a@example.com", consents=["email"]), track("c4", cart_id="k1")
-        )
-        [parts] = await sent(running)
+    async with written_to(
+        database_url, temporal_address, "c4", email="a@example.com", consents=["email"]
+    ) as (running, person, parts):
         [pixel] = [path for path in paths(parts["html"]) if path.startswith("/o/")]
         picture = await person.get(pixel, headers={"user-agent": "GoogleImageProxy"})
         [opened] = await events_of(running, "c4", "message.opened")

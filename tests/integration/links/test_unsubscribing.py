@@ -18,8 +18,7 @@ from engine.language.project import check_project
 from engine.store import clock, consents, events, identities, merging
 from engine.store.consents import Consent
 from engine.store.database import open_database
-from tests.integration.harness import kairos
-from tests.integration.links.conftest import FILES, PHONE, identify, paths, sent, track, visiting
+from tests.integration.links.conftest import FILES, PHONE, identify, paths, written_to
 from workers.api import run_api
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -78,14 +77,9 @@ async def visit(database_url: str) -> AsyncIterator[Visit]:
 async def test_the_button_of_a_mail_program_ends_the_journey(
     database_url: str, temporal_address: str
 ) -> None:
-    async with (
-        kairos(database_url, temporal_address, files=FILES) as running,
-        visiting(running) as person,
-    ):
-        await running.send(
-            identify("u1", email="a@example.com", consents=["email"]), track("u1", cart_id="k")
-        )
-        [parts] = await sent(running)
+    async with written_to(
+        database_url, temporal_address, "u1", email="a@example.com", consents=["email"]
+    ) as (running, person, parts):
         [way_out] = [path for path in paths(parts["text"]) if path.startswith("/u/")]
         answer = await person.post(way_out, data=ONE_CLICK)
         [ended] = await running.ended(1)
