@@ -76,7 +76,10 @@ def preview(
     if format not in ("text", "json"):
         raise typer.BadParameter("expected text or json", param_hint="--format")
     if (profile is None) == (segment is None):
-        raise typer.BadParameter("expected --profile or --segment", param_hint="--profile")
+        raise typer.BadParameter(
+            "say for whom: a file or a customer (`--profile ann`), or `--segment NAME`; one of them",
+            param_hint="--profile",
+        )
     if send_to is not None and (channel is None or segment is not None):
         raise typer.BadParameter("a test goes out for one --profile by one --channel", param_hint="--send-to")
     wanted = Wanted(channel, locale, variant)
